@@ -1,0 +1,72 @@
+"""One request carried through the pipeline."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from synthloom.domain.measurement import Measurement, Threshold, Verdict
+from synthloom.domain.plan import Plan, PrivacyLevel, Refinement
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class DPRequest(BaseModel):
+    """Differential privacy, as asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epsilon: float = Field(gt=0)
+    delta: float | None = Field(None, ge=0, lt=1)
+    strict: bool = Field(True, description="Fail when it can't be honoured, rather than go on without.")
+
+
+DEFAULT_THRESHOLDS = (
+    Threshold(name="KS_MAX", key="utility.ks_mean", limit=0.10),
+    Threshold(name="CORR_MAX", key="utility.corr_delta", limit=0.10),
+    Threshold(name="MIA_MAX", key="privacy.mia_auc", limit=0.60),
+    Threshold(name="DUP_MAX", key="privacy.dup_rate", limit=0.05),
+)
+
+
+class RunRequest(BaseModel):
+    """What a person asks of a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str = Field("auto", description="A method's name or alias, or auto.")
+    params: dict[str, Any] = Field(default_factory=dict, description="The method's parameters; unknown names are refused.")
+    rows: int | None = Field(None, ge=1, description="Rows to deliver; None: as many as the table has.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same machine, same rows.")
+    privacy: PrivacyLevel = Field("default", description="Where to stand between fidelity and privacy.")
+    refinements: tuple[Refinement, ...] = ()
+    holdout: float = Field(0.2, gt=0, lt=0.9, description="Share of rows kept back to measure against.")
+    max_attempts: int = Field(3, ge=1, le=20)
+    thresholds: tuple[Threshold, ...] = DEFAULT_THRESHOLDS
+    dp: DPRequest | None = None
+
+
+class Attempt(BaseModel):
+    """One plan tried inside a run, and what came of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int = Field(ge=1)
+    plan: Plan
+    measurements: tuple[Measurement, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every verdict passed."""
+        return all(v.passed for v in self.verdicts)

@@ -1,0 +1,127 @@
+"""What every method promises. `testing/check_method.py` holds a method to it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from synthloom.domain.errors import ParamsError
+from synthloom.domain.event import Cancelled, Emit, ignore, never
+from synthloom.domain.guarantee import Guarantee, NoGuarantee
+from synthloom.domain.plan import PrivacyLevel
+from synthloom.domain.schema import Schema
+
+Arrays = dict[str, np.ndarray]
+Conditions = pd.DataFrame
+"""Fixed cells for conditional sampling: one row per row to sample, a subset of the schema's modelled columns, canonical dtypes."""
+
+
+class MethodParams(BaseModel):
+    """Base of every method's parameters: described, bounded, unknown names refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+P = TypeVar("P", bound=MethodParams)
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What a method is, for listings and documentation."""
+
+    name: str
+    title: str
+    summary: str
+    paper: str
+    aliases: tuple[str, ...] = ()
+    dp: bool = False
+    conditional: bool = False
+    needs: str | None = None  # the extra to install, such as "neural"
+
+
+class Method(ABC, Generic[P]):
+    """A way to learn a table and draw new rows from it.
+
+    The constructor only stores; `fit` validates and learns; `sample` draws. `fit` keeps no reference to the table.
+    A table is canonical (`tables/canonical.py`): the schema's columns in order, each in its kind's dtype.
+    """
+
+    info: ClassVar[MethodInfo]
+    Params: ClassVar[type[MethodParams]]
+
+    def __init__(self, params: P) -> None:
+        self.params = params
+
+    @classmethod
+    def make_params(cls, values: Mapping[str, Any]) -> MethodParams:
+        """Validate parameter values; an unknown name or a value out of bounds is a `ParamsError` that says which."""
+        try:
+            return cls.Params.model_validate(dict(values))
+        except ValidationError as error:
+            raise ParamsError(
+                explain_validation(error), where=f"method {cls.info.name}",
+                do=f"Its parameters are: {', '.join(cls.Params.model_fields) or 'none'}.",
+            ) from None
+
+    @classmethod
+    def privacy_params(cls, level: PrivacyLevel) -> dict[str, Any]:  # noqa: ARG003  # a method without such settings ignores the level
+        """Parameter values that this method stands for at a privacy level; a person's own values override them."""
+        return {}
+
+    @abstractmethod
+    def fit(
+        self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator,
+        emit: Emit = ignore, cancelled: Cancelled = never,
+    ) -> Self:
+        """Learn from a canonical table.
+
+        Raises:
+            FitError: the table cannot be learnt from.
+            CancelledError: `cancelled()` turned true; noticed within a second.
+        """
+
+    @abstractmethod
+    def sample(
+        self, n: int, rng: np.random.Generator, conditions: Conditions | None = None,
+        emit: Emit = ignore, cancelled: Cancelled = never,
+    ) -> pd.DataFrame:
+        """Draw `n` rows: a canonical table with exactly the schema's columns and dtypes.
+
+        Args:
+            n: Rows, 0 or more.
+            rng: Source of all randomness; the same state gives the same rows on the same machine.
+            conditions: Cells that must stand in the output as they are (n rows); only where `info.conditional`.
+            emit: Progress, in steps of `sample`.
+            cancelled: Asked often; when true, CancelledError is raised.
+        """
+
+    def guarantee(self) -> Guarantee:
+        """What is promised about privacy by this fitted method."""
+        return NoGuarantee()
+
+    @abstractmethod
+    def state(self) -> tuple[Arrays, dict[str, Any]]:
+        """Everything `from_state` needs: arrays (no object dtype) and JSON-safe values. The schema is stored beside it."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, params: P, schema: Schema, arrays: Arrays, meta: dict[str, Any]) -> Self:
+        """A fitted method out of its state; samples the same rows as the one it came from."""
+
+
+def explain_validation(error: ValidationError) -> str:
+    """A pydantic error as one sentence that names each field, what is wrong with it and the value given."""
+    parts = []
+    for item in error.errors(include_url=False):
+        name = ".".join(str(p) for p in item["loc"]) or "value"
+        if item["type"] == "extra_forbidden":
+            parts.append(f"unknown parameter {name!r}")
+        else:
+            parts.append(f"{name}={item['input']!r}: {item['msg'].lower()}")
+    return "; ".join(parts) + "."
