@@ -55,7 +55,9 @@ class TextFormat(_Frozen):
     """How a column's cells were spelt in a text file, so that the synthetic file spells them the same way."""
 
     missing: str = Field("", description="How a missing cell is spelt (the most frequent spelling).")
-    decimals: int | None = Field(None, description="Digits always shown after the decimal mark; None: as many as needed.")
+    decimals: int | None = Field(
+        None, description="Digits always shown after the decimal mark; None: as many as needed."
+    )
     decimal_mark: Literal[".", ","] = "."
     thousands_mark: Literal["", ",", ".", " ", "'", "\u00a0", "\u202f"] = ""
     prefix: str = Field("", description="Text before every number, such as a currency sign.")
@@ -72,7 +74,9 @@ class IdentifierPattern(_Frozen):
     """How to make fresh identifiers: never one that was in the table."""
 
     style: Literal["sequence", "uuid", "pattern"] = "sequence"
-    template: str = Field("", description="For pattern: literal text, with 9 for a digit, A and a for letters, \\ to escape.")
+    template: str = Field(
+        "", description="For pattern: literal text, with 9 for a digit, A and a for letters, \\ to escape."
+    )
     start: int = Field(1, description="For sequence: the first number.")
     width: int = Field(0, description="For sequence: zero-padded to this many digits.")
     prefix: str = ""
@@ -89,8 +93,12 @@ class Column(_Frozen):
     precision: int | None = Field(None, description="Decimal places a decimal is rounded to; None: full precision.")
     lower: float | None = Field(None, description="Declared lower bound (numbers; times as POSIX seconds). None: learnt.")
     upper: float | None = Field(None, description="Declared upper bound, likewise.")
-    categories: tuple[str, ...] = Field((), description="Labels of a boolean (false, true), category, ordered or constant column.")
-    label_type: Literal["string", "integer", "decimal", "boolean"] = Field("string", description="What a label was in the source.")
+    categories: tuple[str, ...] = Field(
+        (), description="Labels of a boolean (false, true), category, ordered or constant column."
+    )
+    label_type: Literal["string", "integer", "decimal", "boolean"] = Field(
+        "string", description="What a label was in the source."
+    )
     timezone: str | None = Field(None, description="IANA zone or ±HH:MM of a timestamp column; None: no zone.")
     sensitive: bool = Field(False, description="Marked as sensitive: watched by privacy and fairness metrics.")
     dtype: str | None = Field(None, description="pandas dtype of the source column when it came as a frame.")
