@@ -1,0 +1,204 @@
+"""Synthloom for Python: a frame in, a synthetic twin and its evidence out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthloom.domain.errors import UsageError
+from synthloom.domain.event import Cancelled, Emit, ignore, never
+from synthloom.domain.plan import PrivacyLevel, Refinement
+from synthloom.domain.report import Report
+from synthloom.domain.run import DPRequest
+from synthloom.domain.schema import SchemaOverrides
+from synthloom.settings import Settings
+
+if TYPE_CHECKING:
+    from synthloom.service import Finished
+    from synthloom.synthesizer import Synthesizer
+
+
+class ShownReport(Report):
+    """A report that a notebook shows as its scorecard."""
+
+    def _repr_html_(self) -> str:
+        from synthloom.reports.scorecard import scorecard_html
+
+        return scorecard_html(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesis:
+    """What `synthesize` returns.
+
+    Attributes:
+        data: The synthetic table: the input's columns, order and dtypes; polars when polars came in.
+        report: What was measured, with verdicts; a notebook shows its scorecard.
+        model: The fitted synthesizer, for more rows: `model.sample(n)`, `model.save(path)`.
+    """
+
+    data: Any
+    report: ShownReport
+    model: Synthesizer
+    _finished: Finished
+
+    def save(self, folder: str | Path) -> Path:
+        """Write synthetic.csv and .parquet, the model and the report (JSON, HTML, PDF) into a folder.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        from synthloom.adapters.local_folder import LocalFolder
+        from synthloom.service import Service
+
+        target = Path(folder).expanduser().resolve()
+        Service(LocalFolder(target.parent)).keep(target.name, self._finished)
+        return target
+
+    def __repr__(self) -> str:
+        meta = self.report.meta
+        return f"<Synthesis {meta.n_synth} rows by {meta.model}, verdicts {self.report.outcome}>"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
+
+
+def synthesize(
+    df: Any,
+    *,
+    method: str = "auto",
+    rows: int | None = None,
+    target: str | None = None,
+    survival: tuple[str, str] | None = None,
+    schema: SchemaOverrides | Mapping[str, Any] | str | Path | None = None,
+    seed: int = 0,
+    privacy: PrivacyLevel | None = None,
+    params: Mapping[str, Any] | None = None,
+    refinements: Sequence[Refinement] = (),
+    holdout: float | None = None,
+    dp: DPRequest | None = None,
+    drop_text: bool = False,
+    emit: Emit = ignore,
+    cancelled: Cancelled = never,
+) -> Synthesis:
+    """Make a synthetic twin of a table, and measure it.
+
+    Args:
+        df: A pandas or polars frame, or the path of a table.
+        method: A method's name, or auto.
+        rows: Rows to draw; None: as many as the table has.
+        target: The column a model would predict.
+        survival: Names of the time and the event column of a survival table.
+        schema: What you know about the columns: a schema file's path, the same as a mapping, or SchemaOverrides.
+        seed: Same seed, same machine, same rows.
+        privacy: low, default or high; None: the setting SYNTHLOOM_PRIVACY, else default.
+        params: The method's parameters.
+        refinements: Post-processing steps.
+        holdout: Share of rows kept back to measure against; None: the setting SYNTHLOOM_HOLDOUT, else .2.
+        dp: Differential privacy, as asked for.
+        drop_text: Leave columns of free text out, rather than refuse them.
+        emit: Hears every event as it happens.
+        cancelled: Asked often; when true, CancelledError is raised within a second.
+
+    Raises:
+        UsageError, InputError, PrivacyError, FitError: each says what was wrong, where, and what to do.
+    """
+    from synthloom.service import make_overrides, make_request, run
+
+    settings = Settings.from_environment()
+    request = make_request(
+        method=method, rows=rows, seed=seed, params=dict(params or {}), refinements=tuple(refinements), dp=dp,
+        privacy=settings.privacy if privacy is None else privacy,
+        holdout=settings.holdout if holdout is None else holdout,
+        max_attempts=settings.max_attempts, thresholds=settings.thresholds,
+    )
+    overrides = make_overrides(_overrides(schema), target=target, survival=survival, drop_text=drop_text)
+    command = _command(
+        "synthesize(df", method=method, rows=rows, target=target, survival=survival, privacy=request.privacy,
+        params=dict(params or {}) or None, refinements=tuple(refinements) or None, seed=seed,
+    )
+    done = run(df, request, overrides=overrides, command=command, emit=emit, cancelled=cancelled)
+    return Synthesis(_like(done, df), shown(done.report), done.result.synthesizer, done)
+
+
+def evaluate(
+    real: Any,
+    synthetic: Any,
+    holdout: Any = None,
+    *,
+    target: str | None = None,
+    survival: tuple[str, str] | None = None,
+    schema: SchemaOverrides | Mapping[str, Any] | str | Path | None = None,
+    seed: int = 0,
+    emit: Emit = ignore,
+    cancelled: Cancelled = never,
+) -> Report:
+    """Measure synthetic data that any tool has made.
+
+    Args:
+        real: The table the tool has learnt from: a frame or a path, like the other two.
+        synthetic: What it made; the same columns.
+        holdout: Rows of the same source the tool has not seen; without them membership cannot be measured.
+        target: The column a model would predict.
+        survival: Names of the time and the event column of a survival table.
+        schema: What you know about the columns, as in `synthesize`.
+        seed: Seed of the metrics' random choices.
+        emit: Hears every event as it happens.
+        cancelled: Asked often; when true, CancelledError is raised within a second.
+
+    Returns:
+        The report; a notebook shows its scorecard.
+    """
+    from synthloom.service import evaluate as measure_together
+    from synthloom.service import make_overrides
+
+    report = measure_together(
+        real, synthetic, holdout, overrides=make_overrides(_overrides(schema), target=target, survival=survival),
+        thresholds=Settings.from_environment().thresholds, seed=seed,
+        command=_command(
+            "evaluate(real, synthetic" + (", holdout" if holdout is not None else ""), target=target,
+            survival=survival, seed=seed,
+        ),
+        emit=emit, cancelled=cancelled,
+    )
+    return shown(report)
+
+
+def shown(report: Report) -> ShownReport:
+    """The same report, with a picture of itself for notebooks."""
+    return ShownReport.model_construct(report.model_fields_set, **dict(report))
+
+
+def _overrides(schema: SchemaOverrides | Mapping[str, Any] | str | Path | None) -> SchemaOverrides | None:
+    if schema is None or isinstance(schema, SchemaOverrides):
+        return schema
+    from synthloom.tables.schema_file import load_overrides
+
+    if isinstance(schema, str | Path):
+        return load_overrides(schema)
+    if isinstance(schema, Mapping):
+        import json
+
+        return load_overrides(json.dumps(schema, default=str).encode())
+    raise UsageError(
+        f"a schema cannot be a {type(schema).__name__}.", where="schema",
+        do="Give a schema file's path, a mapping of the same form, or SchemaOverrides.",
+    )
+
+
+def _like(done: Finished, source: Any) -> Any:
+    from synthloom.tables.coerce import restore
+
+    frame = restore(done.result.data, done.result.synthesizer.schema)
+    if type(source).__module__.partition(".")[0] == "polars":
+        import polars
+
+        return polars.from_pandas(frame)
+    return frame
+
+
+def _command(head: str, **options: Any) -> str:
+    given = [f"{name}={value!r}" for name, value in options.items() if value is not None]
+    return f"synthloom.{', '.join([head, *given])})"

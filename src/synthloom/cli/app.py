@@ -1,0 +1,113 @@
+"""The commands together, and what happens around each of them: answers, errors, exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from synthloom.cli import evaluate, inspect, methods, report, run, sample, schema
+from synthloom.cli.crash import crash_error
+from synthloom.cli.output import Answer, Flags, deliver, deliver_error
+from synthloom.domain.errors import CancelledError, OutputError, SynthloomError, UsageError
+
+_EPILOG = (
+    "Exit codes: 0 done, 1 unexpected error, 2 used wrongly, 3 unusable input, 4 a verdict failed under "
+    "--require-verdicts, 5 something is not installed, 6 privacy promise impossible, 7 the method could not learn, "
+    "8 output could not be written, 130 cancelled."
+)
+
+app = typer.Typer(
+    name="synthloom", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, epilog=_EPILOG,
+    help="A synthetic twin of a table, the model that made it, and the evidence that lets somebody else trust it.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("inspect")(inspect.inspect)
+app.command("sample")(sample.sample)
+app.command("evaluate")(evaluate.evaluate)
+app.command("report")(report.report)
+app.command("methods")(methods.methods)
+app.command("schema")(schema.schema)
+
+COMMANDS = ("run", "inspect", "sample", "evaluate", "report", "methods", "schema")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"synthloom {version('synthloom')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def start(words: list[str]) -> int:
+    """Carry out a command line; the exit code. A cancelled one ends the process at once."""
+    flags = Flags.from_words(words, COMMANDS)
+    if not flags.debug:
+        warnings.simplefilter("ignore")  # libraries' warnings are for developers; what a person must know is a notice
+    try:
+        code = _carry_out(words, flags)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has gone: nothing to tell anybody
+        code = OutputError.exit_code
+        _close_stdout()
+    except OSError as error:
+        code = deliver_error(OutputError(
+            f"the output cannot be written ({os.strerror(error.errno or 0)}).", where="standard output",
+            do="Check where it is sent to.",
+        ), Flags(command=flags.command))
+        _close_stdout()
+    if code == CancelledError.exit_code:
+        _leave(code)
+    return code
+
+
+def _carry_out(words: list[str], flags: Flags) -> int:
+    try:
+        answer = app(words, standalone_mode=False)
+    except SynthloomError as error:
+        return deliver_error(error, flags)
+    except (OSError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001  # the last resort: one clear line instead of a traceback
+        if hasattr(error, "format_message"):  # the parser's own errors, whichever package they come from
+            return deliver_error(_usage(error, flags.command), flags)
+        if isinstance(error, typer.Abort):
+            return deliver_error(CancelledError("cancelled."), flags)
+        return deliver_error(crash_error(error, debug=flags.debug), flags)
+    if isinstance(answer, Answer):
+        return deliver(answer, flags)
+    return answer if isinstance(answer, int) else 0
+
+
+def _usage(error: Exception, command: str | None) -> SynthloomError:
+    message = str(error.format_message()).strip()  # type: ignore[attr-defined]
+    if not message:  # a bare `synthloom`: the help has been shown
+        return UsageError("no command was given.", do="Choose one of those above.")
+    help_command = f"synthloom {command} --help" if command else "synthloom --help"
+    return UsageError(message if message.endswith((".", "?")) else f"{message}.", do=f"See `{help_command}`.")
+
+
+def _close_stdout() -> None:
+    """Point standard output nowhere, so that the interpreter's last flush does not fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _leave(code: int) -> None:
+    """End the process now: a worker thread may still be inside C code that cannot be interrupted."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,240 @@
+"""Progress on standard error: a live bar on a terminal, plain lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.text import Text
+
+from synthloom.cli.output import print_notice, stderr_console
+from synthloom.domain import event as ev
+
+TITLES = {
+    "read": "Reading the table", "infer": "Understanding the columns", "split": "Setting rows aside",
+    "plan": "Choosing a method", "fit": "Learning", "sample": "Drawing rows", "refine": "Refining",
+    "measure": "Measuring", "verdict": "Judging", "report": "Drawing figures", "store": "Writing files",
+}
+"""Steps in a person's words."""
+
+WEIGHTS = {
+    "read": 1.0, "infer": 2.0, "split": 0.5, "plan": 0.2, "fit": 5.0, "sample": 3.0, "refine": 0.5, "measure": 60.0,
+    "verdict": 0.2, "report": 8.0, "store": 20.0,
+}
+"""How long steps take against each other, roughly, on tables of a few ten thousand rows: for the estimate only."""
+
+_LOOP = ("fit", "sample", "refine", "measure", "verdict")
+_HEARTBEAT = 10.0
+
+
+class Tracker:
+    """Turns events into how far the whole is, and how long it will take.
+
+    Args:
+        steps: The steps this command goes through, in order.
+        clock: Seconds.
+    """
+
+    def __init__(self, steps: Sequence[str] = ev.STEPS, clock: Callable[[], float] = time.monotonic) -> None:
+        self.steps = tuple(steps)
+        self.step: str | None = None
+        self.attempt = 1
+        self.message = ""
+        self._clock = clock
+        self._began = clock()
+        self._step_began = self._began
+        self._total = sum(WEIGHTS.get(s, 1.0) for s in self.steps)
+        self._done = 0.0
+        self._within = 0.0
+        self._best = 0.0
+
+    def take(self, event: ev.Event) -> None:
+        """Account for one event."""
+        if isinstance(event, ev.StepStarted):
+            self._start(event)
+        elif isinstance(event, ev.Progress) and event.step == self.step:
+            self._within = max(self._within, event.fraction)
+            self.message = event.message
+        elif isinstance(event, ev.StepFinished) and event.step == self.step:
+            self._within = 1.0
+
+    @property
+    def fraction(self) -> float:
+        """How far the whole is, 0 to 1; never goes back within an attempt."""
+        weight = WEIGHTS.get(self.step or "", 1.0) if self.step else 0.0
+        self._best = max(self._best, min((self._done + weight * self._within) / self._total, 1.0))
+        return self._best
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds since the running step began."""
+        return self._clock() - self._step_began
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left, estimated; None while there is too little to go by."""
+        elapsed = self._clock() - self._began
+        if elapsed < 1.0 or self.fraction < 0.02:
+            return None
+        return elapsed * (1.0 - self.fraction) / self.fraction
+
+    def _start(self, event: ev.StepStarted) -> None:
+        if event.attempt > self.attempt:
+            self.attempt = event.attempt
+            self._total += sum(WEIGHTS[s] for s in _LOOP)
+            self._best = 0.0
+            self._done += WEIGHTS.get(self.step or "", 0.0)
+        elif event.step in self.steps:
+            extra = (self.attempt - 1) * sum(WEIGHTS[s] for s in _LOOP)
+            ahead = self.steps[: self.steps.index(event.step)]
+            self._done = max(self._done, extra + sum(WEIGHTS.get(s, 1.0) for s in ahead))
+        self.step, self._within, self.message = event.step, 0.0, ""
+        self._step_began = self._clock()
+
+
+class Display(Protocol):
+    """Shows events while they happen."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def show(self, event: ev.Event) -> None:
+        """Show one event."""
+
+    def tick(self) -> None:
+        """Called many times a second, whether or not something happened."""
+
+
+class NoDisplay:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, event: ev.Event) -> None:
+        """Nothing."""
+
+    def tick(self) -> None:
+        """Nothing."""
+
+
+class LineDisplay:
+    """One line per finished step, and a sign of life in long ones: for logs and pipes."""
+
+    def __init__(self, console: Console, tracker: Tracker) -> None:
+        self.console = console
+        self.tracker = tracker
+        self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, event: ev.Event) -> None:
+        """Print what a person wants to keep of an event."""
+        self.tracker.take(event)
+        line = event_line(event, self.tracker)
+        if line is not None:
+            self.console.print(line)
+            self._last = time.monotonic()
+
+    def tick(self) -> None:
+        """Say how far it is when nothing was printed for a while."""
+        if time.monotonic() - self._last >= _HEARTBEAT and self.tracker.step:
+            self._last = time.monotonic()
+            self.console.print(f"  … {describe(self.tracker)}, {self.tracker.fraction:.0%}{estimate(self.tracker)}")
+
+
+class LiveDisplay:
+    """A bar that moves, with the finished steps above it."""
+
+    def __init__(self, console: Console, tracker: Tracker) -> None:
+        self.console = console
+        self.tracker = tracker
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
+            TextColumn("{task.fields[left]}", style="dim", markup=False), console=console, transient=True,
+            redirect_stdout=False, redirect_stderr=False,
+        )
+        self._task = self._bar.add_task("Starting", total=1.0, left="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, event: ev.Event) -> None:
+        """Print what a person wants to keep of an event, and move the bar."""
+        self.tracker.take(event)
+        line = event_line(event, self.tracker)
+        if line is not None:
+            self._bar.console.print(line)
+
+    def tick(self) -> None:
+        """Redraw the bar."""
+        self._bar.update(
+            self._task, completed=self.tracker.fraction, description=describe(self.tracker),
+            left=estimate(self.tracker).removeprefix(", "),
+        )
+
+
+def make_display(*, quiet: bool, steps: Sequence[str] = ev.STEPS, console: Console | None = None) -> Display:
+    """The display that suits standard error."""
+    if quiet:
+        return NoDisplay()
+    console = console or stderr_console()
+    tracker = Tracker(steps)
+    return LiveDisplay(console, tracker) if console.is_terminal else LineDisplay(console, tracker)
+
+
+def event_line(event: ev.Event, tracker: Tracker) -> Text | None:
+    """What is worth a line of its own: finished steps, notices, fallbacks."""
+    if isinstance(event, ev.StepFinished):
+        name = _title(event.step, event.attempt)
+        note = f"  {event.message}" if event.message else ""
+        return Text.assemble(("✓ ", "green"), f"{name:<28}{tracker.step_seconds:6.1f} s", (note, "dim"))
+    if isinstance(event, ev.Fallback):
+        return Text.assemble(("! ", "bold yellow"), f"{event.used} instead of {event.wanted}: {event.reason}")
+    if isinstance(event, ev.Notice):
+        with_place = f"{event.column}: {event.message}" if event.column else event.message
+        return Text.assemble(("! ", "yellow"), with_place)
+    return None
+
+
+def describe(tracker: Tracker) -> str:
+    """The running step in words."""
+    if tracker.step is None:
+        return "Starting"
+    title = _title(tracker.step, tracker.attempt if tracker.step in _LOOP else 1)
+    return f"{title}: {tracker.message}" if tracker.message else title
+
+
+def estimate(tracker: Tracker) -> str:
+    """How long it will take in words, beginning with a comma; empty while unknown."""
+    left = tracker.left
+    if left is None:
+        return ""
+    if left < 90:
+        return f", about {max(round(left), 1)} s left"
+    if left < 5400:
+        return f", about {round(left / 60)} min left"
+    return f", about {left / 3600:.1f} h left"
+
+
+def _title(step: str, attempt: int) -> str:
+    title = TITLES.get(step, step)
+    return f"{title} (attempt {attempt})" if attempt > 1 else title
+
+
+__all__ = ["Display", "LineDisplay", "LiveDisplay", "NoDisplay", "Tracker", "make_display", "print_notice"]

@@ -1,0 +1,57 @@
+"""A report as documents, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pydantic import ValidationError
+
+from synthloom.domain.errors import InputError, MissingDependencyError
+from synthloom.domain.event import Cancelled, Emit, Notice, Progress, ignore, never
+from synthloom.domain.report import Report
+from synthloom.ports import Content
+from synthloom.service.recorder import check_cancelled
+
+DOCUMENTS = ("report.json", "report.html", "report.pdf")
+"""The forms a report comes in."""
+
+
+def parse_report(content: bytes, where: str) -> Report:
+    """The report in a report.json; InputError says what is wrong with it."""
+    try:
+        return Report.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(p) for p in first["loc"]) or "the document"
+        raise InputError(
+            f"this is not a report this release can read ({place}: {first['msg'].lower()}).", where=where,
+            do="Use the report.json of a run, and the release of Synthloom that made it or a newer one.",
+        ) from None
+
+
+def render_documents(
+    report: Report, names: Sequence[str] = DOCUMENTS, *, emit: Emit = ignore,
+    cancelled: Cancelled = never,
+) -> dict[str, Content]:
+    """A report's documents by file name.
+
+    Raises:
+        MissingDependencyError: the PDF alone was asked for and Pango is missing; beside others it is a Notice.
+    """
+    from synthloom.reports.render import to_html, to_json, to_pdf
+
+    makers: dict[str, Callable[[], bytes]] = {
+        "report.json": lambda: to_json(report), "report.html": lambda: to_html(report).encode(),
+        "report.pdf": lambda: to_pdf(report),
+    }
+    documents: dict[str, Content] = {}
+    for position, name in enumerate(names):
+        emit(Progress(step="store", fraction=0.5 * position / len(names), message=f"drawing {name}"))
+        try:
+            documents[name] = makers[name]()
+        except MissingDependencyError as error:
+            if len(names) == 1:
+                raise
+            emit(Notice(code="pdf_missing", message=f"{name} was not made. {error.text()}"))
+        check_cancelled(cancelled)
+    return documents

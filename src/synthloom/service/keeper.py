@@ -1,0 +1,112 @@
+"""Runs and reports with a place for their artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO
+
+from synthloom.domain.artifact import ARTIFACT_NAMES, Artifact
+from synthloom.domain.event import Cancelled, Emit, Progress, StepFinished, StepStarted, ignore, never
+from synthloom.domain.report import Report
+from synthloom.domain.run import RunRequest
+from synthloom.domain.schema import Schema, SchemaOverrides
+from synthloom.ports import ArtifactStore, Content, artifact_key
+from synthloom.service.documents import DOCUMENTS, parse_report, render_documents
+from synthloom.service.recorder import Recorder, check_cancelled, recording
+from synthloom.service.roads import Finished, Source, joined, run
+
+
+class Service:
+    """Runs and reports with a place to keep their artifacts.
+
+    Args:
+        store: Where artifacts go.
+    """
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self.store = store
+
+    def execute(
+        self, run_id: str, source: Source, request: RunRequest, *, name: str | None = None,
+        overrides: SchemaOverrides | None = None, command: str | None = None, escape_formulas: bool = True,
+        emit: Emit = ignore, cancelled: Cancelled = never,
+    ) -> Finished:
+        """`run`, then `keep`: the whole road from a table to its artifacts."""
+        recorder = Recorder(emit)
+        done = run(
+            source, request, name=name, overrides=overrides, command=command, emit=recorder, cancelled=cancelled,
+        )
+        return self.keep(run_id, done, escape_formulas=escape_formulas, emit=recorder, cancelled=cancelled)
+
+    def keep(
+        self, run_id: str, done: Finished, *, escape_formulas: bool = True, emit: Emit = ignore,
+        cancelled: Cancelled = never,
+    ) -> Finished:
+        """Store a run's artifacts: all are written before the first becomes visible, and older ones do not stay behind.
+
+        A PDF that cannot be drawn because a system library is missing is a Notice; everything else is stored.
+
+        Args:
+            run_id: First part of every key.
+            done: The run.
+            escape_formulas: Write text cells that a spreadsheet would run as formulas with a quote before them.
+            emit: Hears the progress.
+            cancelled: Asked between files.
+        """
+        from synthloom.tables.codec import write_csv, write_parquet
+
+        recorder = recording(emit)
+        schema, data = _uncompressed(done.result.synthesizer.schema), done.result.data
+        recorder(StepStarted(step="store"))
+        documents = render_documents(done.report, emit=recorder, cancelled=cancelled)
+
+        def csv(sink: BinaryIO) -> None:
+            recorder(Progress(step="store", fraction=0.6, message="writing synthetic.csv"))
+            write_csv(data, schema, sink, escape_formulas=escape_formulas)
+            check_cancelled(cancelled)
+
+        def parquet(sink: BinaryIO) -> None:
+            recorder(Progress(step="store", fraction=0.8, message="writing synthetic.parquet"))
+            write_parquet(data, schema, sink)
+            check_cancelled(cancelled)
+
+        files: dict[str, Content] = {
+            "synthetic.csv": csv, "synthetic.parquet": parquet, "model.synthloom": done.result.synthesizer.to_bytes(),
+            **documents,
+        }
+        artifacts = self._replace(run_id, files)
+        recorder(StepFinished(step="store"))
+        notices = joined(done.notices, recorder.notices)
+        return Finished(done.report, done.result, artifacts, notices, tuple(recorder.events))
+
+    def keep_report(
+        self, run_id: str, report: Report, names: Sequence[str] = DOCUMENTS, *,
+        emit: Emit = ignore, cancelled: Cancelled = never,
+    ) -> tuple[Artifact, ...]:
+        """Store a report in the forms named; a PDF that cannot be drawn is a Notice unless it is the only form."""
+        recorder = recording(emit)
+        with recorder.step("store"):
+            documents = render_documents(report, names, emit=recorder, cancelled=cancelled)
+            return self.store.put_all({artifact_key(run_id, name): data for name, data in documents.items()})
+
+    def report(self, run_id: str) -> Report:
+        """A run's report, read back.
+
+        Raises:
+            UnknownNameError: the run has none.
+            InputError: it is damaged or of a version this release does not read.
+        """
+        key = artifact_key(run_id, "report.json")
+        return parse_report(self.store.get(key), key)
+
+    def _replace(self, run_id: str, files: Mapping[str, Content]) -> tuple[Artifact, ...]:
+        artifacts = self.store.put_all({artifact_key(run_id, name): content for name, content in files.items()})
+        for name in ARTIFACT_NAMES:
+            if name not in files:
+                self.store.delete(artifact_key(run_id, name))
+        return artifacts
+
+
+def _uncompressed(schema: Schema) -> Schema:
+    """The same schema with a plain file around it: artifacts are named for what they hold."""
+    return schema.model_copy(update={"file": schema.file.model_copy(update={"compression": "none"})})

@@ -1,0 +1,37 @@
+"""What a person asks for, validated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from synthloom.domain.errors import UsageError
+from synthloom.domain.run import RunRequest
+from synthloom.domain.schema import SchemaOverrides, SurvivalColumns
+
+
+def make_request(**values: Any) -> RunRequest:
+    """A RunRequest; UsageError names the value that cannot be used. Values that are None keep their default."""
+    try:
+        return RunRequest.model_validate({name: value for name, value in values.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(p) for p in first["loc"])
+        raise UsageError(f"{name}={first['input']!r} cannot be used: {first['msg'].lower()}.") from None
+
+
+def make_overrides(
+    base: SchemaOverrides | None = None, *, target: str | None = None, survival: tuple[str, str] | None = None,
+    drop_text: bool = False,
+) -> SchemaOverrides:
+    """A schema file's overrides (or none) with what else was said on top."""
+    given = base or SchemaOverrides()
+    changes: dict[str, Any] = {}
+    if target is not None:
+        changes["target"] = target
+    if survival is not None:
+        changes["survival"] = SurvivalColumns(time=survival[0], event=survival[1])
+    if drop_text:
+        changes["free_text"] = "drop"
+    return given.model_copy(update=changes)

@@ -1,0 +1,262 @@
+"""The roads data takes: from a source to a dataset, a run, rows, a report. Nothing is stored here.
+
+Heavy packages are imported when first needed, so that a door opens at once.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from synthloom.domain.artifact import Artifact
+from synthloom.domain.event import Cancelled, Emit, Notice, Progress, ignore, never
+from synthloom.domain.measurement import Threshold
+from synthloom.domain.plan import Plan
+from synthloom.domain.report import Meta, Report
+from synthloom.domain.run import DEFAULT_THRESHOLDS, RunRequest
+from synthloom.domain.schema import SchemaOverrides
+from synthloom.service.recorder import RecordedEvent, Recorder, check_cancelled, recording
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from synthloom.engine import RunResult
+    from synthloom.synthesizer import Synthesizer
+    from synthloom.tables.dataset import Dataset
+    from synthloom.tables.raw import RawTable
+
+Source = Any
+"""A table: path, bytes, binary file, pandas frame or polars frame."""
+
+_PACKAGES = ("synthloom", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a table is and what a run would do with it."""
+
+    dataset: Dataset
+    plan: Plan
+    notices: tuple[Notice, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-safe: name, rows, sha256, schema, plan, notices."""
+        return {
+            "name": self.dataset.name,
+            "rows": len(self.dataset.frame),
+            "sha256": self.dataset.sha256,
+            "schema": self.dataset.schema.model_dump(mode="json"),
+            "plan": self.plan.model_dump(mode="json"),
+            "notices": [n.model_dump(mode="json") for n in self.notices],
+        }
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that is done.
+
+    Attributes:
+        report: With times, versions and the command filled in.
+        result: What the engine returned: the canonical table and the synthesizer that made it.
+        artifacts: What was stored; empty when nothing was.
+        notices: Everything the person should know, from reading to storing.
+        events: All events but progress, stamped.
+    """
+
+    report: Report
+    result: RunResult
+    artifacts: tuple[Artifact, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    events: tuple[RecordedEvent, ...] = field(default=(), repr=False)
+
+
+def read_raw(source: Source, name: str | None = None, overrides: SchemaOverrides | None = None) -> RawTable:
+    """A source as cells not yet understood. Frames are taken as they are, everything else is read as a file."""
+    from synthloom.tables.codec import read_table
+    from synthloom.tables.frames import to_pandas
+    from synthloom.tables.infer import frame_to_raw
+
+    if isinstance(source, str | bytes | bytearray) or hasattr(source, "__fspath__") or hasattr(source, "read"):
+        return read_table(bytes(source) if isinstance(source, bytearray) else source, name=name, overrides=overrides)
+    return frame_to_raw(to_pandas(source))
+
+
+def load(
+    source: Source, *, name: str | None = None, overrides: SchemaOverrides | None = None, emit: Emit = ignore,
+    cancelled: Cancelled = never,
+) -> Dataset:
+    """Read a table and find out what its columns are.
+
+    Raises:
+        InputError: the table or the schema cannot be used; says where and what to do.
+        CancelledError: `cancelled()` turned true between reading, inference and conversion.
+    """
+    from synthloom.tables.coerce import coerce
+    from synthloom.tables.dataset import Dataset
+    from synthloom.tables.infer import infer_schema
+
+    recorder = recording(emit)
+    with recorder.step("read"):
+        raw = read_raw(source, name, overrides)
+        check_cancelled(cancelled)
+    with recorder.step("infer"):
+        schema = infer_schema(raw, overrides, recorder)
+        check_cancelled(cancelled)
+        recorder(Progress(step="infer", fraction=0.5, message="converting cells"))
+        frame = coerce(raw, schema)
+        check_cancelled(cancelled)
+    return Dataset(frame, schema, raw.name, raw.sha256)
+
+
+def inspect(
+    source: Source, request: RunRequest, *, name: str | None = None, overrides: SchemaOverrides | None = None,
+    emit: Emit = ignore, cancelled: Cancelled = never,
+) -> Inspection:
+    """What a table's columns are, why, and the plan a run with `request` would begin with."""
+    from synthloom.planning.heuristics import first_plan
+
+    recorder = Recorder(emit)
+    dataset = load(source, name=name, overrides=overrides, emit=recorder, cancelled=cancelled)
+    with recorder.step("plan"):
+        plan = first_plan(dataset.schema, len(dataset.frame), request)
+    return Inspection(dataset, plan, recorder.notices)
+
+
+def run(
+    source: Source, request: RunRequest, *, name: str | None = None, overrides: SchemaOverrides | None = None,
+    command: str | None = None, emit: Emit = ignore, cancelled: Cancelled = never,
+) -> Finished:
+    """Carry a request through the pipeline; store nothing.
+
+    Args:
+        source: The table.
+        request: What is asked for.
+        name: A name for people; default: the file's.
+        overrides: What a person says about the columns.
+        command: How to do it again, for the report.
+        emit: Hears every event as it happens.
+        cancelled: Asked often; when true, CancelledError is raised within a second.
+    """
+    from synthloom.engine import execute_pipeline
+    from synthloom.tables.rng import child
+
+    recorder = recording(emit)
+    dataset = load(source, name=name, overrides=overrides, emit=recorder, cancelled=cancelled)
+    result = execute_pipeline(dataset, request, child(request.seed, "run"), recorder, cancelled)
+    report = _stamped(result.report, dataset, request.seed, recorder, command)
+    return Finished(report, result, notices=recorder.notices, events=tuple(recorder.events))
+
+
+def sample(
+    synthesizer: Synthesizer, rows: int, *, seed: int = 0, where: Mapping[str, Any] | None = None, emit: Emit = ignore,
+    cancelled: Cancelled = never,
+) -> pd.DataFrame:
+    """Canonical rows out of a model.
+
+    Args:
+        synthesizer: The model.
+        rows: How many.
+        seed: Same seed, same machine, same rows.
+        where: Cells to fix in every row, column to value; None asks for a missing cell.
+        emit: Hears of progress.
+        cancelled: Asked often; when true, CancelledError is raised.
+    """
+    from synthloom.tables.conditions import read_conditions
+    from synthloom.tables.rng import child
+
+    recorder = recording(emit)
+    with recorder.step("sample"):
+        conditions = read_conditions(where, rows, synthesizer.schema) if where else None
+        return synthesizer.sample_canonical(rows, child(seed, "sample"), conditions, recorder, cancelled)
+
+
+def evaluate(
+    real: Source, synthetic: Source, holdout: Source | None = None, *, overrides: SchemaOverrides | None = None,
+    thresholds: Sequence[Threshold] = DEFAULT_THRESHOLDS, seed: int = 0, command: str | None = None,
+    emit: Emit = ignore, cancelled: Cancelled = never,
+) -> Report:
+    """Measure synthetic data that any tool has made.
+
+    Args:
+        real: The table the tool has learnt from.
+        synthetic: What it made; the same columns.
+        holdout: Rows of the same source the tool has not seen. Without them, what needs them is `Undefined`.
+        overrides: What a person says about the columns.
+        thresholds: What the verdicts are held against.
+        seed: Seed of every random choice a metric makes.
+        command: How to do it again, for the report.
+        emit: Hears every event as it happens.
+        cancelled: Asked often; when true, CancelledError is raised.
+    """
+    from synthloom.domain.guarantee import NoGuarantee
+    from synthloom.metrics.contract import Tables
+    from synthloom.metrics.runner import measure
+    from synthloom.registry import metrics
+    from synthloom.reports.build import build_report, judge
+
+    recorder = recording(emit)
+    dataset, made, kept = _load_together(real, synthetic, holdout, overrides, recorder=recorder, cancelled=cancelled)
+    with recorder.step("measure"):
+        tables = Tables(dataset.frame, kept, made, dataset.schema, seed=seed, cancelled=cancelled)
+        measurements = measure(tables, metrics(), recorder)
+    with recorder.step("verdict"):
+        verdicts = judge(measurements, thresholds)
+    meta = Meta(
+        model="unknown", backend="external", attempt=1, n_real=len(dataset.frame) + (0 if kept is None else len(kept)),
+        n_train=len(dataset.frame), n_holdout=0 if kept is None else len(kept), n_synth=len(made), seed=seed,
+    )
+    with recorder.step("report"):
+        report = build_report(
+            train=dataset.frame, holdout=kept, synthetic=made, schema=dataset.schema, meta=meta, plan=None,
+            guarantee=NoGuarantee(rules=()), protection=None, measurements=measurements, verdicts=verdicts,
+            notices=recorder.notices,
+        )
+    return _stamped(report, dataset, seed, recorder, command)
+
+
+def _load_together(
+    real: Source, synthetic: Source, holdout: Source | None, overrides: SchemaOverrides | None, *, recorder: Recorder,
+    cancelled: Cancelled,
+) -> tuple[Dataset, pd.DataFrame, pd.DataFrame | None]:
+    """Three tables under the one schema that is inferred from the real one."""
+    from synthloom.tables.coerce import coerce
+
+    dataset = load(real, overrides=overrides, emit=recorder, cancelled=cancelled)
+    with recorder.step("read"):
+        others = [read_raw(source, overrides=overrides) for source in (synthetic, holdout) if source is not None]
+        check_cancelled(cancelled)
+    with recorder.step("infer"):
+        frames = [coerce(raw, dataset.schema) for raw in others]
+        check_cancelled(cancelled)
+    return dataset, frames[0], frames[1] if holdout is not None else None
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # running out of a source tree that nobody installed
+            found[package] = "unknown"
+    return found
+
+
+def _stamped(report: Report, dataset: Dataset, seed: int, recorder: Recorder, command: str | None) -> Report:
+    timings = {name: round(seconds, 4) for name, seconds in recorder.timings.items()}
+    meta: Meta = report.meta.model_copy(update={
+        "data_hash": dataset.sha256, "dataset": dataset.name, "seed": seed, "versions": versions(),
+        "timings": timings | {"total": round(recorder.elapsed, 4)},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"), "command": command,
+    })
+    notices = joined(report.notices, recorder.notices)
+    return report.model_copy(update={"meta": meta, "notices": notices})
+
+
+def joined(first: tuple[Notice, ...], second: tuple[Notice, ...]) -> tuple[Notice, ...]:
+    """Notices of both, each once, in order."""
+    return tuple(dict.fromkeys((*first, *second)))
