@@ -14,8 +14,8 @@ from synthloom.domain.event import Fallback, Loss, Notice
 from synthloom.domain.guarantee import Guarantee
 from synthloom.domain.measurement import Measurement, Verdict
 from synthloom.domain.plan import Plan, PrivacyLevel
-from synthloom.domain.run import Attempt
-from synthloom.domain.schema import Kind
+from synthloom.domain.run import Attempt, DPRequest
+from synthloom.domain.schema import Kind, SurvivalColumns
 
 
 class _Frozen(BaseModel):
@@ -23,12 +23,20 @@ class _Frozen(BaseModel):
 
 
 class NumericFigure(_Frozen):
-    """Histogram of a column on a line: shares of filled cells per bin, real and synthetic."""
+    """Histogram of a column on a line: shares of filled cells per bin, real and synthetic.
+
+    Bins may differ in width: those that held fewer than `protection.min_support` real records were joined to a
+    neighbour. The two outermost bins also hold everything beyond them.
+    """
 
     type: Literal["numeric"] = "numeric"
     edges: tuple[FiniteFloat, ...] = Field(description="Bin edges, one more than bins; times as POSIX seconds.")
     real: tuple[FiniteFloat, ...]
     synthetic: tuple[FiniteFloat, ...]
+    scale: Literal["linear", "asinh"] = Field(
+        "linear", description="How the axis runs: evenly, or evenly in asinh(value / unit) for very skewed columns."
+    )
+    unit: FiniteFloat = Field(1.0, gt=0, description="For asinh: below it the axis runs evenly, above it like a logarithm.")
 
 
 class DiscreteFigure(_Frozen):
@@ -48,7 +56,7 @@ class ColumnReport(_Frozen):
     kind: Kind
     reason: str
     sensitive: bool = False
-    missing_real: float
+    missing_real: float = Field(description="Share of missing cells; of 1 to min_support - 1 cells: that of min_support.")
     missing_synthetic: float
     shape: FiniteFloat | None = Field(None, description="Column shape score, 1 is best.")
     figure: NumericFigure | DiscreteFigure | None = None
@@ -60,6 +68,8 @@ class Associations(_Frozen):
     names: tuple[str, ...]
     real: tuple[tuple[FiniteFloat | None, ...], ...]
     synthetic: tuple[tuple[FiniteFloat | None, ...], ...]
+    omitted: int = Field(0, ge=0, description="Modelled columns left out: the least variable ones, where there are many.")
+    rows: int | None = Field(None, description="Rows of each table it rests on, where not all of them.")
 
 
 class RefinementEffect(_Frozen):
@@ -119,3 +129,6 @@ class Report(_Frozen):
     notices: tuple[Notice, ...] = ()
     losses: tuple[Loss, ...] = ()
     dropped: tuple[str, ...] = ()
+    target: str | None = Field(None, description="The column a model would predict.")
+    survival: SurvivalColumns | None = None
+    dp: DPRequest | None = Field(None, description="Differential privacy, as it was asked for.")

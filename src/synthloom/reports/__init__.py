@@ -1,0 +1,1 @@
+"""Evidence for people: tables and measurements become one report; the report becomes JSON, HTML and PDF."""

@@ -1,0 +1,205 @@
+"""A report as the template wants it: texts and pictures, no logic left."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from markupsafe import Markup
+
+from synthloom.domain.guarantee import PrivacyGuarantee
+from synthloom.domain.measurement import Failed, Measured, Measurement, Threshold, Undefined
+from synthloom.domain.report import ColumnReport, Report
+from synthloom.reports import figures, words
+from synthloom.reports.associations import MAX_ROWS
+
+_INTRO = {
+    "fidelity": "How alike the synthetic table is to the real one, whatever it is used for.",
+    "utility": "Whether work done on the synthetic table leads where the same work on the real table leads.",
+    "privacy": "Whether the synthetic table gives away who was in the real one. Each measurement acts out what an "
+    "attacker would do, or counts what should not be there.",
+    "fairness": "Whether small groups are kept, and kept in proportion.",
+}
+_UNLIKE = 3
+
+
+def view(report: Report) -> dict[str, Any]:
+    """Everything the template prints."""
+    limits = {v.threshold.key: v.threshold for v in report.verdicts}
+    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in _INTRO}
+    uids = (f"s{i}" for i in itertools.count())
+    for m in report.measurements:
+        groups[words.group_of(m)].append(_measure(m, limits.get(m.info.key), uids))
+    return {
+        "report": report, "meta": report.meta, "dark_cells": Markup(_dark_cells()),  # noqa: S704  # our own colours
+        "title": report.meta.dataset or "a table", "headline": words.headline(report), "subline": words.subline(report),
+        "alerts": words.alerts(report), "verdicts": _verdicts(report), "facts": _facts(report),
+        "intro": _INTRO, "groups": groups, "has_floors": any(m.floor for m in report.measurements),
+        "columns": [_column(c, f"c{i}") for i, c in enumerate(report.columns)], "unlike": _unlike(report),
+        "heatmaps": figures.heatmaps_svg(report.associations, "h") if report.associations else None,
+        "pairs": _pairs(report), "max_rows": f"{MAX_ROWS:,}", "frontier": _frontier(report),
+        "losses": figures.losses_svg(report.losses, "l"), "attempts": _attempts(report), "refinements": _refinements(report),
+        "rules": _rules(report), "formal": isinstance(report.guarantee, PrivacyGuarantee), "guarantee": report.guarantee,
+        "guarantee_sentence": words.guarantee_sentence(report),
+        "not_promised": words.not_promised(report), "glossary": words.glossary(), "kinds": _kinds(report),
+        "num": words.number, "percent": percent, "settings_text": settings_text,
+    }
+
+
+def percent(share: float) -> str:
+    """A share as a percentage that never rounds something to nothing."""
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return f"{share:.1%}".replace(".0%", "%")
+
+
+def settings_text(settings: dict[str, Any]) -> str:
+    """`leaf_floor 50, smoothing 0.3`."""
+    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in settings.items())
+
+
+def _verdicts(report: Report) -> list[dict[str, str]]:
+    found = {m.info.key: m for m in report.measurements}
+    rows = []
+    for v in report.verdicts:
+        m = found.get(v.threshold.key)
+        rows.append({
+            "status": words.status_of(v), "title": m.info.title if m else v.threshold.key, "setting": v.threshold.name,
+            "explanation": m.info.explanation if m else "", "limit": words.limit_text(v.threshold),
+            "value": words.number(v.value) if v.value is not None else "–",
+            "interval": words.interval_text(m.outcome) if m else "", "reason": v.reason,
+        })
+    return rows
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    meta, level = report.meta, report.protection.level if report.protection else None
+    g = report.guarantee
+    formal = f"ε = {words.number(g.epsilon)}, δ = {g.delta:.3g}" if isinstance(g, PrivacyGuarantee) else "none"
+    return [
+        ("Real rows", f"{meta.n_real:,}"), ("Synthetic rows", f"{meta.n_synth:,}"), ("Columns", f"{len(report.columns):,}"),
+        ("Method", meta.model.replace("_", " ")), ("Privacy level", level or "not set"), ("Formal guarantee", formal),
+    ]
+
+
+def _measure(m: Measurement, threshold: Threshold | None, uids: Iterator[str]) -> dict[str, Any]:
+    status = "measured" if isinstance(m.outcome, Measured) else "undefined" if isinstance(m.outcome, Undefined) else "failed"
+    floor = m.floor
+    return {
+        "key": m.info.key, "title": m.info.title, "explanation": m.info.explanation, "source": m.info.source,
+        "direction": words.direction_text(m), "status": status, "value": words.outcome_text(m.outcome),
+        "interval": words.interval_text(m.outcome), "reason": words.outcome_reason(m.outcome),
+        "floor": words.outcome_text(floor), "floor_reason": words.outcome_reason(floor),
+        "floor_failed": isinstance(floor, Failed),
+        "strip": figures.strip_svg(m, threshold, next(uids)), "details": _details(m),
+        "inputs": ", ".join(m.info.inputs), "limit": words.limit_text(threshold) if threshold else "",
+    }
+
+
+def _details(m: Measurement) -> list[tuple[str, str]]:
+    """Plain numbers among a metric's details; breakdowns per column or pair stay in report.json."""
+    if not isinstance(m.outcome, Measured):
+        return []
+    out = []
+    for name, value in m.outcome.details.items():
+        if isinstance(value, bool | str):
+            out.append((_say(name), str(value).lower() if isinstance(value, bool) else value))
+        elif isinstance(value, int | float):
+            out.append((_say(name), words.number(value)))
+    return out
+
+
+def _say(name: str) -> str:
+    return name.replace("_", " ").replace("tpr", "TPR").replace("fpr", "FPR").replace("auc", "AUC")
+
+
+def _column(column: ColumnReport, uid: str) -> dict[str, Any]:
+    missing = max(column.missing_real, column.missing_synthetic) > 0
+    return {
+        "name": column.name, "kind": column.kind.value, "reason": column.reason, "sensitive": column.sensitive,
+        "shape": f"{column.shape:.3f}" if column.shape is not None else "",
+        "missing": f"{percent(column.missing_real)} / {percent(column.missing_synthetic)}" if missing else "",
+        "missing_real": percent(column.missing_real), "missing_synthetic": percent(column.missing_synthetic),
+        "svg": figures.column_svg(column, uid),
+    }
+
+
+def _unlike(report: Report) -> list[tuple[str, str]]:
+    scored = sorted((c.shape, c.name) for c in report.columns if c.shape is not None)
+    return [(name, f"{shape:.3f}") for shape, name in scored[:_UNLIKE]] if len(scored) > _UNLIKE else []
+
+
+def _pairs(report: Report) -> list[dict[str, str]]:
+    if report.associations is None:
+        return []
+    return [
+        {"a": a, "b": b, "real": _signed(r), "synthetic": _signed(s), "gap": f"{abs(r - s):.2f}"}
+        for a, b, r, s in figures.changed_pairs(report.associations) if abs(r - s) >= 0.005
+    ]
+
+
+def _signed(x: float) -> str:
+    return f"{x:.2f}".replace("-", words.MINUS)
+
+
+def _kinds(report: Report) -> str:
+    counts = Counter(c.kind.value for c in report.columns)
+    return ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
+
+
+def _rules(report: Report) -> list[str]:
+    rules = []
+    if report.protection:
+        rules.append(f"No released value rests on fewer than {report.protection.min_support} distinct records.")
+    return rules + list(getattr(report.guarantee, "rules", ()))
+
+
+def _attempts(report: Report) -> list[dict[str, Any]]:
+    rows = []
+    for a in report.attempts:
+        values = {m.info.key: words.outcome_text(m.outcome) for m in a.measurements}
+        rows.append({
+            "number": a.number, "method": a.plan.method.replace("_", " "), "backend": a.plan.backend,
+            "params": settings_text(a.plan.params), "refinements": ", ".join(a.plan.refinements).replace("_", " "),
+            "reason": a.plan.reason, "delivered": a.number == report.meta.attempt, "passed": a.passed,
+            "values": [
+                {"passed": v.passed, "value": values.get(v.threshold.key, "–"), "name": v.threshold.name} for v in a.verdicts
+            ],
+        })
+    return rows
+
+
+def _refinements(report: Report) -> list[dict[str, str]]:
+    titles = {m.info.key: m.info.title for m in report.measurements}
+    return [
+        {"step": effect.step.replace("_", " "), "metric": titles.get(key, key), "before": words.number(effect.before[key]),
+         "after": words.number(effect.after[key]) if key in effect.after else "–"}
+        for effect in report.refinements for key in effect.before
+    ]
+
+
+def _frontier(report: Report) -> Markup | None:
+    fidelity = _first(report.measurements, "c2st") or _first(report.measurements, "detection_auc")
+    attack = next((m for m in report.measurements if m.info.key == "privacy.mia_auc"), None)
+    if fidelity is None or attack is None:
+        return None
+    others = []
+    for a in report.attempts:
+        if a.number != report.meta.attempt:
+            values = {m.info.key: m.value for m in a.measurements}
+            x, y = values.get(fidelity.info.key), values.get(attack.info.key)
+            if x is not None and y is not None:
+                others.append((f"attempt {a.number}", x, y))
+    limit = next((v.threshold.limit for v in report.verdicts if v.threshold.key == attack.info.key), None)
+    return figures.frontier_svg(fidelity, attack, others, limit, "f")
+
+
+def _first(measurements: tuple[Measurement, ...], start: str) -> Measurement | None:
+    return next((m for m in measurements if m.info.key.partition(".")[2].startswith(start)), None)
+
+
+def _dark_cells() -> str:
+    """Heat map colours for dark screens, one rule per level."""
+    return "@media screen and (prefers-color-scheme: dark){" + figures.dark_cells_css() + "}"
