@@ -1,0 +1,312 @@
+"""A method with a table's schema: what a person fits, samples from, saves and loads."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+
+from synthloom.domain.errors import (
+    ContractError,
+    MissingDependencyError,
+    ModelFileError,
+    OutputError,
+    ParamsError,
+    UnknownNameError,
+    UsageError,
+)
+from synthloom.domain.event import Cancelled, Emit, ignore, never
+from synthloom.domain.guarantee import Guarantee
+from synthloom.domain.schema import Schema, SchemaOverrides
+from synthloom.methods.contract import Conditions, Method, MethodParams
+from synthloom.model_file import ModelContents, pack, unpack
+from synthloom.tables.canonical import check_canonical
+from synthloom.tables.conditions import read_conditions
+from synthloom.tables.dataset import Dataset
+from synthloom.tables.raw import RawTable
+from synthloom.tables.rng import child
+
+if TYPE_CHECKING:
+    import polars
+
+Frame = Literal["pandas", "polars"]
+Resolve = Callable[[str], type[Method[Any]]]
+
+
+class Synthesizer:
+    """Learns a table and draws new rows from it.
+
+    Made by `create_synthesizer`. The table is not kept: what is kept is what `save` writes.
+
+    Attributes:
+        backend: Who implements the method.
+    """
+
+    def __init__(self, method: Method[Any], *, backend: str = "native") -> None:
+        self._method = method
+        self.backend = backend
+        self._schema: Schema | None = None
+        self._frame: Frame = "pandas"
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return self._method.info.name
+
+    @property
+    def params(self) -> MethodParams:
+        """The method's parameters, defaults included."""
+        return self._method.params  # type: ignore[no-any-return]
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it has learnt a table."""
+        return self._schema is not None
+
+    @property
+    def schema(self) -> Schema:
+        """What the columns are; a UsageError before `fit`."""
+        return self._fitted_schema()
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What is promised about privacy; a UsageError before `fit`."""
+        self._fitted_schema()
+        return self._method.guarantee()
+
+    def fit(
+        self,
+        data: pd.DataFrame | polars.DataFrame | RawTable | Dataset,
+        *,
+        schema: Schema | None = None,
+        overrides: SchemaOverrides | None = None,
+        seed: int = 0,
+        emit: Emit = ignore,
+        cancelled: Cancelled = never,
+    ) -> Self:
+        """Learn a table.
+
+        Args:
+            data: A pandas or polars frame, a table as read, or a dataset whose cells are canonical already.
+            schema: What the columns are; None: inferred.
+            overrides: What a person says about columns, over what is inferred.
+            seed: Same seed, same machine, same model.
+            emit: Hears of progress.
+            cancelled: Asked often; when true, CancelledError is raised.
+
+        Raises:
+            TableError, SchemaError: the table or the schema cannot be used.
+            FitError: the method cannot learn from it.
+            CancelledError: cancelled; what was fitted before stays.
+        """
+        dataset = _to_dataset(data, schema, overrides, emit)
+        frame: Frame = "polars" if _is_polars(data) else "pandas"
+        self.fit_canonical(dataset.frame, dataset.schema, child(seed, "fit"), emit, cancelled)
+        self._frame = frame
+        return self
+
+    def fit_canonical(
+        self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator,
+        emit: Emit = ignore, cancelled: Cancelled = never,
+    ) -> Self:
+        """Learn a canonical table; for callers that have one and their own source of randomness."""
+        check_canonical(table, schema)
+        self._method = type(self._method)(self._method.params).fit(table, schema, rng, emit, cancelled)
+        self._schema = schema
+        self._frame = "pandas"
+        return self
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        conditions: Mapping[str, Any] | pd.DataFrame | polars.DataFrame | None = None,
+        emit: Emit = ignore,
+        cancelled: Cancelled = never,
+    ) -> Any:
+        """Draw rows.
+
+        Args:
+            n: Rows, 0 or more.
+            seed: Same seed, same machine, same rows.
+            conditions: Cells to fix: column name → a value, or n values; or a frame of n rows or of 1. Values as in
+                the table itself.
+            emit: Hears of progress.
+            cancelled: Asked often; when true, CancelledError is raised.
+
+        Returns:
+            Frame of n rows with the source's columns and dtypes; polars if a polars frame was fitted.
+
+        Raises:
+            UsageError: not fitted, a negative n, or conditions that cannot be met or that the method does not know.
+        """
+        from synthloom.tables.coerce import restore
+
+        schema = self._fitted_schema()
+        n = _check_rows(n)
+        fixed = None
+        if conditions is not None:
+            self._check_conditional()
+            given = conditions if isinstance(conditions, (Mapping, pd.DataFrame)) else _to_pandas(conditions)
+            fixed = read_conditions(given, n, schema)
+        table = self.sample_canonical(n, child(seed, "sample"), fixed, emit, cancelled)
+        restored = restore(table, schema)
+        return _to_polars(restored) if self._frame == "polars" else restored
+
+    def sample_canonical(
+        self, n: int, rng: np.random.Generator, conditions: Conditions | None = None,
+        emit: Emit = ignore, cancelled: Cancelled = never,
+    ) -> pd.DataFrame:
+        """Draw `n` rows as a canonical table; `conditions` canonical too, n rows."""
+        schema = self._fitted_schema()
+        if conditions is not None:
+            self._check_conditional()
+        table = self._method.sample(_check_rows(n), rng, conditions, emit, cancelled)
+        check_canonical(table, schema)
+        if len(table) != n:
+            raise ContractError(f"{len(table)} rows were drawn, not {n}.", where=f"method {self.method}")
+        return table
+
+    def to_bytes(self) -> bytes:
+        """The model file's bytes; the same model gives the same bytes."""
+        schema = self._fitted_schema()
+        arrays, meta = self._method.state()
+        params = self._method.params.model_dump(mode="json")
+        return pack(ModelContents(self.method, self.backend, params, self._frame, schema, arrays, meta))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model file; whoever looks finds the whole new file or what was there before, never a half.
+
+        Raises:
+            OutputError: it cannot be written there.
+        """
+        target = Path(path)
+        data = self.to_bytes()
+        try:
+            _write_atomically(target, data)
+        except OSError as error:
+            raise OutputError(
+                f"the model cannot be written: {error.strerror or error}.", where=str(target),
+                do="Choose a folder that exists and that you may write to.",
+            ) from error
+        return target
+
+    @classmethod
+    def from_bytes(cls, data: bytes, resolve: Resolve, *, where: str | None = None) -> Self:
+        """A fitted synthesizer out of a model file's bytes.
+
+        Args:
+            data: The bytes.
+            resolve: Finds a method's class by its name; only what it knows can be loaded.
+            where: The file's name, for messages.
+
+        Raises:
+            ModelFileError: foreign, damaged, edited, newer, or its method is unknown here.
+        """
+        contents = unpack(data, where=where)
+        try:
+            kind = resolve(contents.method)
+            params = kind.make_params(contents.params)
+            method = kind.from_state(params, contents.schema, contents.arrays, contents.meta)
+        except UnknownNameError as error:
+            raise ModelFileError(
+                f"its method {contents.method!r} is not installed here.", where=where, do=error.do
+            ) from None
+        except ParamsError as error:
+            raise ModelFileError(f"its parameters are not the method's: {error.what}", where=where) from None
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+            raise ModelFileError(
+                f"the method {contents.method} cannot use the state in it.", where=where,
+                do="The file was not written by this version of the method.",
+            ) from error
+        self = cls(method, backend=contents.backend)
+        self._schema = contents.schema
+        self._frame = contents.frame
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, resolve: Resolve) -> Self:
+        """A fitted synthesizer out of a model file; errors as in `from_bytes`."""
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise ModelFileError(f"it cannot be read: {error.strerror or error}.", where=str(path)) from error
+        return cls.from_bytes(data, resolve, where=str(path))
+
+    def __repr__(self) -> str:
+        columns = f", fitted on {len(self._schema)} columns" if self._schema is not None else ", not fitted"
+        return f"<Synthesizer {self.method} ({self.backend}){columns}>"
+
+    def _fitted_schema(self) -> Schema:
+        if self._schema is None:
+            raise UsageError("this is not fitted yet.", where=f"synthesizer {self.method}", do="Call fit first.")
+        return self._schema
+
+    def _check_conditional(self) -> None:
+        if not self._method.info.conditional:
+            raise UsageError(
+                "this method cannot sample under conditions.", where=f"method {self.method}",
+                do="Leave conditions out, or choose a method that is marked conditional in `synthloom methods`.",
+            )
+
+
+def _check_rows(n: int) -> int:
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
+        raise UsageError(f"n={n!r}: a number of rows is a whole number from 0 on.")
+    return int(n)
+
+
+def _to_dataset(data: Any, schema: Schema | None, overrides: SchemaOverrides | None, emit: Emit) -> Dataset:
+    from synthloom.tables.coerce import coerce
+    from synthloom.tables.infer import frame_to_raw, infer_schema
+
+    if schema is not None and overrides is not None:
+        raise UsageError("a schema and overrides were both given.", do="Give one: overrides change what is inferred.")
+    if isinstance(data, Dataset):
+        if schema is not None or overrides is not None:
+            raise UsageError("a dataset has its schema already.", do="Leave schema and overrides out, or give a frame.")
+        return data
+    raw = data if isinstance(data, RawTable) else frame_to_raw(_to_pandas(data))
+    schema = infer_schema(raw, overrides, emit) if schema is None else schema
+    return Dataset(coerce(raw, schema), schema, raw.name, raw.sha256)
+
+
+def _is_polars(data: Any) -> bool:
+    return type(data).__module__.partition(".")[0] == "polars"
+
+
+def _to_pandas(data: Any) -> pd.DataFrame:
+    from synthloom.tables.frames import to_pandas
+
+    frame: pd.DataFrame = to_pandas(data)
+    return frame
+
+
+def _to_polars(table: pd.DataFrame) -> Any:
+    try:
+        import polars
+    except ImportError as error:
+        raise MissingDependencyError(
+            "this model was fitted on a polars frame and polars is not installed.", do="pip install 'synthloom[polars]'"
+        ) from error
+    return polars.from_pandas(table)
+
+
+def _write_atomically(target: Path, data: bytes) -> None:
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with os.fdopen(handle, "wb") as sink:
+            sink.write(data)
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.replace(part, target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
