@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import pandas as pd
@@ -19,7 +20,9 @@ class RawTable:
         file: How the file around the cells was written.
         name: A name for people, such as the file's.
         sha256: Hash of the bytes it was read from, or of its content when it came as a frame.
-        first_line: The line (csv) or sheet row (excel) on which the first record stands, counted from 1.
+        first_line: The line (csv) or sheet row (excel) on which the first record would stand, counted from 1, if no
+            blank line came before it.
+        blank_before: Ascending positions in the frame before which the file has a blank line; one entry a line.
     """
 
     frame: pd.DataFrame
@@ -27,6 +30,7 @@ class RawTable:
     name: str
     sha256: str
     first_line: int = 2
+    blank_before: tuple[int, ...] = ()
 
     @property
     def is_text(self) -> bool:
@@ -49,8 +53,8 @@ class RawTable:
 
     def line_of(self, row: int) -> int:
         """The file line on which record `row` (from 0) starts; line breaks inside quoted cells are counted."""
-        line = self.first_line + row
+        line = self.first_line + row + bisect_right(self.blank_before, row)
         if self.file.container != "csv":
             return line
         head = self.frame.iloc[:row]
-        return line + sum(int(head.iloc[:, k].str.count("\n").sum()) for k in range(head.shape[1]))
+        return line + sum(int(head.iloc[:, k].str.count(r"\r\n|\r|\n").sum()) for k in range(head.shape[1]))
