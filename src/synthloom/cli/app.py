@@ -25,13 +25,13 @@ app = typer.Typer(
     help="A synthetic twin of a table, the model that made it, and the evidence that lets somebody else trust it.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("inspect")(inspect.inspect)
-app.command("sample")(sample.sample)
-app.command("evaluate")(evaluate.evaluate)
-app.command("report")(report.report)
-app.command("methods")(methods.methods)
-app.command("schema")(schema.schema)
+app.command("run", short_help="From a table to synthetic data with evidence.")(run.run)
+app.command("inspect", short_help="What a table's columns are, and why.")(inspect.inspect)
+app.command("sample", short_help="More rows out of a model.")(sample.sample)
+app.command("evaluate", short_help="Measure synthetic data made by any tool.")(evaluate.evaluate)
+app.command("report", short_help="Draw a run's report again.")(report.report)
+app.command("methods", short_help="The methods and their parameters.")(methods.methods)
+app.command("schema", short_help="JSON Schemas of our files.")(schema.schema)
 
 COMMANDS = ("run", "inspect", "sample", "evaluate", "report", "methods", "schema")
 
@@ -83,6 +83,9 @@ def _carry_out(words: list[str], flags: Flags) -> int:
     except (OSError, KeyboardInterrupt):
         raise
     except Exception as error:  # noqa: BLE001  # the last resort: one clear line instead of a traceback
+        if type(error).__name__ == "NoArgsIsHelpError":  # a bare `synthloom`: its message is the help
+            sys.stderr.write(f"{error.format_message()}\n")  # type: ignore[attr-defined]
+            return UsageError.exit_code
         if hasattr(error, "format_message"):  # the parser's own errors, whichever package they come from
             return deliver_error(_usage(error, flags.command), flags)
         if isinstance(error, typer.Abort):
@@ -95,8 +98,6 @@ def _carry_out(words: list[str], flags: Flags) -> int:
 
 def _usage(error: Exception, command: str | None) -> SynthloomError:
     message = str(error.format_message()).strip()  # type: ignore[attr-defined]
-    if not message:  # a bare `synthloom`: the help has been shown
-        return UsageError("no command was given.", do="Choose one of those above.")
     help_command = f"synthloom {command} --help" if command else "synthloom --help"
     return UsageError(message if message.endswith((".", "?")) else f"{message}.", do=f"See `{help_command}`.")
 

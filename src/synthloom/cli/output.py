@@ -36,7 +36,8 @@ class Flags:
         """Read the flags out of raw words; what stands behind `--` is no flag."""
         head = words[: words.index("--")] if "--" in words else words
         command = next((word for word in head if not word.startswith("-")), None)
-        return cls(command if command in commands else None, "--json" in head, "--quiet" in head, "--debug" in head)
+        quiet = "--quiet" in head or "-q" in head
+        return cls(command if command in commands else None, "--json" in head, quiet, "--debug" in head)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Long work under a person's eyes: a worker thread does it, the main thread shows progress and takes signals.
 
-Python delivers signals to the main thread only, and only between two of its instructions. While the worker sits inside C
-code (a tree being grown, a file being written) the main thread stays free, so Ctrl-C is always heard: the worker is
+Python delivers signals to the main thread only, and only between two of its instructions. While the worker sits inside
+C code (a tree being grown, a file being written) the main thread stays free, so Ctrl-C is always heard: the worker is
 asked to stop, waited for briefly, and then left behind when the process ends.
 """
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pydantic import ValidationError
-
 from synthloom.domain.errors import InputError, MissingDependencyError
 from synthloom.domain.event import Cancelled, Emit, Notice, Progress, ignore, never
 from synthloom.domain.report import Report
@@ -18,15 +16,12 @@ DOCUMENTS = ("report.json", "report.html", "report.pdf")
 
 def parse_report(content: bytes, where: str) -> Report:
     """The report in a report.json; InputError says what is wrong with it."""
+    from synthloom.reports.render import from_json
+
     try:
-        return Report.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(p) for p in first["loc"]) or "the document"
-        raise InputError(
-            f"this is not a report this release can read ({place}: {first['msg'].lower()}).", where=where,
-            do="Use the report.json of a run, and the release of Synthloom that made it or a newer one.",
-        ) from None
+        return from_json(content)
+    except InputError as error:
+        raise InputError(error.what, where=where, do=error.do) from None
 
 
 def render_documents(

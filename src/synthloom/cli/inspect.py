@@ -1,0 +1,111 @@
+"""`synthloom inspect`: what a table's columns are, why, and what a run would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from synthloom.cli import options as opt
+from synthloom.cli.output import Answer
+from synthloom.cli.progress import make_display
+from synthloom.cli.work import perform
+from synthloom.domain.event import Cancelled, Emit
+from synthloom.wiring import local_home, settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from synthloom.domain.schema import Column
+    from synthloom.service import Inspection
+
+_STEPS = ("read", "infer", "plan")
+
+
+def inspect(
+    table: opt.TableArgument,
+    target: opt.TargetOption = None,
+    survival: opt.SurvivalOption = None,
+    schema: opt.SchemaOption = None,
+    method: opt.MethodOption = "auto",
+    privacy: opt.PrivacyOption = None,
+    drop_text: opt.DropTextOption = False,
+    write_schema: Annotated[
+        Path | None,
+        typer.Option("--write-schema", metavar="FILE", help="Write a schema file to edit and give to --schema."),
+    ] = None,
+    json: opt.JsonOption = False,
+    quiet: opt.QuietOption = False,
+    debug: opt.DebugOption = False,
+) -> Answer:
+    """Show what each column is and why, what is missing, and the plan a run would begin with."""
+    from synthloom.service import inspect as look
+    from synthloom.service import make_request
+
+    environment = settings()
+    request = make_request(
+        method=method, privacy=environment.privacy if privacy is None else privacy, thresholds=environment.thresholds,
+    )
+    opt.survival_pair(survival)
+    source = opt.table_source(table)
+    schema_target = opt.output_file(write_schema) if write_schema else None
+
+    def job(emit: Emit, cancelled: Cancelled) -> Inspection:
+        overrides = opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text)
+        return look(
+            source, request, name=opt.table_name(table), overrides=overrides, emit=emit, cancelled=cancelled,
+        )
+
+    found = perform(job, make_display(quiet=quiet, steps=_STEPS))
+    result = found.as_dict()
+    if schema_target is not None:
+        _write_schema(schema_target, found)
+        result["schema_file"] = str(schema_target)
+    return Answer(result=result, show=lambda console: _show(console, found, schema_target), notices=found.notices)
+
+
+def _write_schema(target: Path, found: Inspection) -> None:
+    from synthloom.tables.schema_file import dump_overrides
+
+    home = local_home(target.parent)
+    home.store.put(f"{home.run_id}/{target.name}", dump_overrides(found.dataset.schema).encode())
+
+
+def _show(console: Console, found: Inspection, schema_file: Path | None) -> None:
+    from rich.table import Table
+
+    dataset = found.dataset
+    console.print(f"{dataset.name}: {len(dataset.frame):,} rows, {len(dataset.schema)} columns")
+    console.print()
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (("column", "left"), ("kind", "left"), ("missing", "right"), ("distinct", "right"),
+                           ("why", "left")):
+        grid.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]  # rich's own literal
+    for column in dataset.schema:
+        grid.add_row(*_row(column, dataset.schema.target, dataset.schema.survival))
+    console.print(grid)
+    if dataset.schema.dropped:
+        console.print(f"left out: {', '.join(dataset.schema.dropped)}")
+    console.print()
+    plan = found.plan
+    console.print(f"A run would begin with {plan.method}: {plan.reason}")
+    for name, value in plan.params.items():
+        console.print(f"  {name} = {value}")
+    if schema_file is not None:
+        console.print(f"Schema file written: {schema_file}")
+
+
+def _row(column: Column, target: str | None, survival: Any) -> tuple[str, str, str, str, str]:
+    from rich.markup import escape
+
+    roles = [
+        word for word, is_so in (
+            ("target", column.name == target), ("sensitive", column.sensitive),
+            ("time", survival is not None and column.name == survival.time),
+            ("event", survival is not None and column.name == survival.event),
+        ) if is_so
+    ]
+    kind = f"{column.kind} ({', '.join(roles)})" if roles else str(column.kind)
+    missing = f"{column.missing_rate:.1%}" if column.missing_rate else "-"
+    return escape(column.name), kind, missing, f"{column.n_unique:,}", escape(column.reason)

@@ -1,0 +1,170 @@
+"""`synthloom run`: from a table to synthetic data with evidence."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from synthloom.cli import options as opt
+from synthloom.cli.out_folder import check_out, default_out
+from synthloom.cli.output import Answer
+from synthloom.cli.progress import make_display
+from synthloom.cli.scorecard import failed_verdicts, print_scorecard
+from synthloom.cli.work import perform
+from synthloom.domain.event import Cancelled, Emit
+from synthloom.wiring import Home, local_home, settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from synthloom.domain.run import RunRequest
+    from synthloom.service import Finished
+
+VERDICT_EXIT = 4
+"""Exit code when a verdict failed under --require-verdicts."""
+
+
+def run(
+    table: opt.TableArgument,
+    method: opt.MethodOption = "auto",
+    rows: Annotated[
+        int | None, typer.Option("--rows", "-n", min=1, help="Rows to draw; default: as many as the table has."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Where the results go; default: results/<table>."),
+    ] = None,
+    seed: opt.SeedOption = 0,
+    target: opt.TargetOption = None,
+    survival: opt.SurvivalOption = None,
+    schema: opt.SchemaOption = None,
+    privacy: opt.PrivacyOption = None,
+    param: opt.ParamOption = None,
+    refine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--refine", metavar="STEP",
+            help="quantile_matching, jitter or categorical_marginals after drawing; may be given several times.",
+        ),
+    ] = None,
+    holdout: Annotated[
+        float | None, typer.Option("--holdout", metavar="SHARE", help="Share of rows kept back to measure against."),
+    ] = None,
+    drop_text: opt.DropTextOption = False,
+    require_verdicts: Annotated[
+        bool, typer.Option("--require-verdicts", help="Exit with 4 when a verdict failed."),
+    ] = False,
+    raw_csv: Annotated[
+        bool, typer.Option("--raw-csv", help="Do not escape cells that a spreadsheet would run as formulas."),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write into a folder that holds other files."),
+    ] = False,
+    json: opt.JsonOption = False,
+    quiet: opt.QuietOption = False,
+    debug: opt.DebugOption = False,
+) -> Answer:
+    """Make a synthetic twin of a table, measure it, and write everything into a folder.
+
+    Leaves synthetic.csv, synthetic.parquet, model.synthloom, report.json, report.html and report.pdf.
+    """
+    from synthloom.service import make_request
+
+    environment = settings()
+    request = make_request(
+        method=method, rows=rows, seed=seed, params=opt.named_values(param, "--param"), refinements=tuple(refine or ()),
+        privacy=environment.privacy if privacy is None else privacy,
+        holdout=environment.holdout if holdout is None else holdout,
+        max_attempts=environment.max_attempts, thresholds=environment.thresholds,
+    )
+    pair = opt.survival_pair(survival)
+    source = opt.table_source(table)
+    folder = out if out is not None else default_out(environment.out, table)
+    home = local_home(folder)
+    check_out(home.folder, table, overwrite=overwrite)
+    command = _command(table, request, folder, target=target, survival=pair, schema=schema, drop_text=drop_text)
+
+    def job(emit: Emit, cancelled: Cancelled) -> Finished:
+        return home.service.execute(
+            home.run_id, source, request, name=opt.table_name(table),
+            overrides=opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text),
+            command=command, escape_formulas=not raw_csv, emit=emit, cancelled=cancelled,
+        )
+
+    done = perform(job, make_display(quiet=quiet), home.close)
+    return _answer(done, home, folder, require_verdicts=require_verdicts)
+
+
+def _answer(done: Finished, home: Home, folder: Path, *, require_verdicts: bool) -> Answer:
+    failed = failed_verdicts(done.report)
+
+    def show(console: Console) -> None:
+        print_scorecard(console, done.report)
+        console.print()
+        console.print(f"Results in {folder}:")
+        for artifact in done.artifacts:
+            console.print(f"  {artifact.key.partition('/')[2]:<20}{size_words(artifact.size):>9}")
+
+    error = None
+    if require_verdicts and (failed or done.report.outcome != "passed"):
+        names = ", ".join(v.threshold.name for v in failed) or "nothing could be judged"
+        error = {
+            "code": "verdict", "what": f"verdicts failed: {names}.", "where": str(folder),
+            "do": "The results are there; the report says what failed and why.",
+        }
+    return Answer(
+        result={
+            "run_id": home.run_id, "folder": str(home.folder), "outcome": done.report.outcome,
+            "artifacts": [a.model_dump(mode="json") for a in done.artifacts],
+            **report_summary(done.report),
+        },
+        show=show, notices=done.notices, error=error, exit_code=VERDICT_EXIT if error else 0,
+    )
+
+
+def report_summary(report: Any) -> dict[str, Any]:
+    """The part of a report that scripts want at hand: historical sections, meta and verdicts."""
+    whole = report.model_dump(mode="json", include={"utility", "privacy", "fairness", "meta", "verdicts", "plan"})
+    return {key: whole[key] for key in ("utility", "privacy", "fairness", "meta", "plan", "verdicts")}
+
+
+def size_words(size: int) -> str:
+    """Bytes in a person's units."""
+    if size < 1000:
+        return f"{size} B"
+    number = float(size)
+    for unit in ("kB", "MB", "GB"):
+        number /= 1000
+        if number < 1000 or unit == "GB":
+            break
+    return f"{number:.1f} {unit}"
+
+
+def _command(
+    table: str, request: RunRequest, folder: Path, *, target: str | None, survival: tuple[str, str] | None,
+    schema: Path | None, drop_text: bool,
+) -> str:
+    """The command that does the same again, settings of the environment spelt out."""
+    words = ["synthloom", "run", table, "--out", str(folder), "--seed", str(request.seed), "--method", request.method]
+    words += ["--privacy", request.privacy, "--holdout", f"{request.holdout:g}"]
+    words += ["--rows", str(request.rows)] if request.rows is not None else []
+    words += ["--target", target] if target is not None else []
+    words += ["--survival", ",".join(survival)] if survival is not None else []
+    words += ["--schema", str(schema)] if schema is not None else []
+    words += ["--drop-text"] if drop_text else []
+    for name, value in request.params.items():
+        words += ["--param", f"{name}={_plain(value)}"]
+    for step in request.refinements:
+        words += ["--refine", step]
+    return shlex.join(words)
+
+
+def _plain(value: Any) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value)
+
+
