@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 
 ADVICE = """\
@@ -16,7 +18,8 @@ Note: the system library Pango is missing, so report.pdf will not be made. Every
 def main() -> None:
     """Try to load what draws the PDF."""
     try:
-        import weasyprint  # noqa: F401
+        with contextlib.redirect_stdout(io.StringIO()):  # weasyprint would print advice of its own
+            import weasyprint  # noqa: F401
     except OSError:
         sys.stderr.write(ADVICE)
 

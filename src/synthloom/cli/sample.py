@@ -93,8 +93,7 @@ def _write(table: pd.DataFrame, schema: Schema, ending: str, sink: BinaryIO, *, 
     if ending == ".parquet":
         write_parquet(table, schema, sink)
         return
-    plain = schema.model_copy(update={"file": schema.file.model_copy(update={"compression": "none"})})
-    write_csv(table, plain, sink, escape_formulas=not raw)
+    write_csv(table, schema, sink, escape_formulas=not raw)
     sink.flush()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable, Sequence
 
 from synthloom.domain.errors import InputError, MissingDependencyError
@@ -37,7 +39,7 @@ def render_documents(
 
     makers: dict[str, Callable[[], bytes]] = {
         "report.json": lambda: to_json(report), "report.html": lambda: to_html(report).encode(),
-        "report.pdf": lambda: to_pdf(report),
+        "report.pdf": lambda: _quietly(lambda: to_pdf(report)),
     }
     documents: dict[str, Content] = {}
     for position, name in enumerate(names):
@@ -50,3 +52,9 @@ def render_documents(
             emit(Notice(code="pdf_missing", message=f"{name} was not made. {error.text()}"))
         check_cancelled(cancelled)
     return documents
+
+
+def _quietly(make: Callable[[], bytes]) -> bytes:
+    """Keep standard output ours: without Pango, weasyprint prints its advice there; ours stands in the error."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return make()

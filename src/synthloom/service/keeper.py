@@ -9,7 +9,7 @@ from synthloom.domain.artifact import ARTIFACT_NAMES, Artifact
 from synthloom.domain.event import Cancelled, Emit, Progress, StepFinished, StepStarted, ignore, never
 from synthloom.domain.report import Report
 from synthloom.domain.run import RunRequest
-from synthloom.domain.schema import Schema, SchemaOverrides
+from synthloom.domain.schema import SchemaOverrides
 from synthloom.ports import ArtifactStore, Content, artifact_key
 from synthloom.service.documents import DOCUMENTS, parse_report, render_documents
 from synthloom.service.recorder import Recorder, check_cancelled, recording
@@ -56,7 +56,7 @@ class Service:
         from synthloom.tables.codec import write_csv, write_parquet
 
         recorder = recording(emit)
-        schema, data = _uncompressed(done.result.synthesizer.schema), done.result.data
+        schema, data = done.result.synthesizer.schema, done.result.data
         recorder(StepStarted(step="store"))
         documents = render_documents(done.report, emit=recorder, cancelled=cancelled)
 
@@ -105,8 +105,3 @@ class Service:
             if name not in files:
                 self.store.delete(artifact_key(run_id, name))
         return artifacts
-
-
-def _uncompressed(schema: Schema) -> Schema:
-    """The same schema with a plain file around it: artifacts are named for what they hold."""
-    return schema.model_copy(update={"file": schema.file.model_copy(update={"compression": "none"})})
