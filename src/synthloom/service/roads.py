@@ -192,29 +192,14 @@ def evaluate(
         emit: Hears every event as it happens.
         cancelled: Asked often; when true, CancelledError is raised.
     """
-    from synthloom.domain.guarantee import NoGuarantee
-    from synthloom.metrics.contract import Tables
-    from synthloom.metrics.runner import measure
-    from synthloom.registry import metrics
-    from synthloom.reports.build import build_report, judge
+    from synthloom.engine import evaluate as measure_together
 
     recorder = recording(emit)
     dataset, made, kept = _load_together(real, synthetic, holdout, overrides, recorder=recorder, cancelled=cancelled)
-    with recorder.step("measure"):
-        tables = Tables(dataset.frame, kept, made, dataset.schema, seed=seed, cancelled=cancelled)
-        measurements = measure(tables, metrics(), recorder)
-    with recorder.step("verdict"):
-        verdicts = judge(measurements, thresholds)
-    meta = Meta(
-        model="unknown", backend="external", attempt=1, n_real=len(dataset.frame) + (0 if kept is None else len(kept)),
-        n_train=len(dataset.frame), n_holdout=0 if kept is None else len(kept), n_synth=len(made), seed=seed,
+    report = measure_together(
+        dataset.frame, made, kept, dataset.schema, thresholds=thresholds, seed=seed, dataset=dataset.name,
+        data_hash=dataset.sha256, notices=recorder.notices, emit=recorder, cancelled=cancelled,
     )
-    with recorder.step("report"):
-        report = build_report(
-            train=dataset.frame, holdout=kept, synthetic=made, schema=dataset.schema, meta=meta, plan=None,
-            guarantee=NoGuarantee(rules=()), protection=None, measurements=measurements, verdicts=verdicts,
-            notices=recorder.notices,
-        )
     return _stamped(report, dataset, seed, recorder, command)
 
 
