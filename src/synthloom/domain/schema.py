@@ -55,6 +55,7 @@ class TextFormat(_Frozen):
     """How a column's cells were spelt in a text file, so that the synthetic file spells them the same way."""
 
     missing: str = Field("", description="How a missing cell is spelt (the most frequent spelling).")
+    also_missing: tuple[str, ...] = Field((), description="Further spellings a person declared to mean missing.")
     decimals: int | None = Field(
         None, description="Digits always shown after the decimal mark; None: as many as needed."
     )
@@ -196,6 +197,8 @@ class ColumnOverride(_Frozen):
     categories: tuple[str, ...] | None = Field(None, description="The labels that may occur, in order for `ordered`.")
     precision: int | None = Field(None, ge=0, le=15)
     timezone: str | None = None
+    format: str | None = Field(None, description="strftime pattern of a date or timestamp written as text.")
+    missing: tuple[str, ...] = Field((), description="Further spellings that mean a missing cell, such as -999.")
     sensitive: bool | None = None
     drop: bool = False
 
