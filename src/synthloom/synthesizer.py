@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -22,6 +22,7 @@ from synthloom.domain.errors import (
 )
 from synthloom.domain.event import Cancelled, Emit, ignore, never
 from synthloom.domain.guarantee import Guarantee
+from synthloom.domain.plan import PrivacyLevel
 from synthloom.domain.schema import Schema, SchemaOverrides
 from synthloom.methods.contract import Conditions, Method, MethodParams
 from synthloom.model_file import ModelContents, pack, unpack
@@ -62,6 +63,17 @@ class Synthesizer:
     def params(self) -> MethodParams:
         """The method's parameters, defaults included."""
         return self._method.params  # type: ignore[no-any-return]
+
+    @property
+    def privacy_settings(self) -> dict[str, Any]:
+        """The parameters that a privacy level sets, with their values here."""
+        names = type(self._method).privacy_params("default")
+        return {name: value for name, value in self.params.model_dump(mode="json").items() if name in names}
+
+    @property
+    def privacy_level(self) -> PrivacyLevel | None:
+        """The privacy level whose settings these are; None where they are nobody's."""
+        return privacy_level(type(self._method), self.params.model_dump())
 
     @property
     def is_fitted(self) -> bool:
@@ -254,6 +266,23 @@ class Synthesizer:
                 "this method cannot sample under conditions.", where=f"method {self.method}",
                 do="Leave conditions out, or choose a method that is marked conditional in `synthloom methods`.",
             )
+
+
+def privacy_level(
+    method: type[Method[Any]], params: Mapping[str, Any], apart_from: Collection[str] = ()
+) -> PrivacyLevel | None:
+    """The highest privacy level whose settings stand in `params`; None when there is none.
+
+    Args:
+        method: The method.
+        params: Parameter values.
+        apart_from: Parameters not to look at.
+    """
+    for level in ("high", "default", "low"):
+        values = {k: v for k, v in method.privacy_params(level).items() if k not in apart_from}
+        if values and all(k in params and params[k] == v for k, v in values.items()):
+            return level
+    return None
 
 
 def _check_rows(n: int) -> int:

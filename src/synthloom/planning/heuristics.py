@@ -12,6 +12,7 @@ from synthloom.domain.plan import Plan, PrivacyLevel, Refinement
 from synthloom.domain.run import Attempt, RunRequest
 from synthloom.domain.schema import Schema
 from synthloom.registry import AnyMethod, check_params, methods, resolve_method
+from synthloom.synthesizer import privacy_level
 
 LEVELS: tuple[PrivacyLevel, ...] = get_args(PrivacyLevel)
 SMALL = 200
@@ -90,7 +91,7 @@ def first_plan(
 
 def next_plan(
     schema: Schema, n_rows: int, request: RunRequest, attempts: Sequence[Attempt], *,
-    known: Mapping[str, AnyMethod] | None = None,
+    unfit: Sequence[str] = (), known: Mapping[str, AnyMethod] | None = None,
 ) -> Plan | None:
     """The plan to try after attempts that did not pass; None when nothing new is left to try.
 
@@ -104,6 +105,7 @@ def next_plan(
         n_rows: Rows of the table.
         request: What is asked for.
         attempts: What was tried, in order, at least one; the last one is what to improve on.
+        unfit: Methods that could not learn the table.
         known: Methods to choose from in place of the installed ones.
     """
     last = attempts[-1]
@@ -116,7 +118,7 @@ def next_plan(
         steps.append(_more_useful(schema, request, last.plan, failed))
     if failed and request.method == "auto":
         order, _ = _candidates(schema, n_rows, request, known)
-        steps.append(_other_methods(order, request, attempts, failed, known))
+        steps.append(_other_methods([n for n in order if n not in unfit], request, attempts, failed, known))
     return next((plan for step in steps for plan in step if _identity(plan) not in tried), None)
 
 
@@ -238,11 +240,8 @@ def _plan(
 
 def _level(method: AnyMethod, plan: Plan, request: RunRequest) -> PrivacyLevel:
     """The privacy level a plan stands at: the highest whose values are its own, beside those the person set."""
-    for level in reversed(LEVELS):
-        values = method.privacy_params(level)
-        if values and all(plan.params.get(k) == v for k, v in values.items() if k not in request.params):
-            return level
-    return request.privacy
+    ours = {k: v for k, v in plan.params.items() if k not in request.params}
+    return privacy_level(method, ours, apart_from=request.params) or request.privacy
 
 
 def _identity(plan: Plan) -> tuple[str, str, tuple[Refinement, ...]]:

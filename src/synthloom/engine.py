@@ -1,0 +1,461 @@
+"""One request, carried from a table to synthetic rows with their evidence.
+
+split → plan → fit → sample → refine → measure → verdict → next attempt or done → report
+
+Pure: it touches no file, no clock and no environment, takes all its randomness from the generator it is given, and
+tells what happens through `emit`. Each stage is a `StepStarted`, `Progress` from 0 to 1, and a `StepFinished`; a stage
+that raises is never finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from synthloom.domain.errors import CancelledError, FitError, PrivacyError, TableError
+from synthloom.domain.event import (
+    Cancelled,
+    Emit,
+    Event,
+    Fallback,
+    Loss,
+    Notice,
+    Progress,
+    StepFinished,
+    StepStarted,
+    ignore,
+    never,
+)
+from synthloom.domain.guarantee import NoGuarantee
+from synthloom.domain.measurement import Measurement, Threshold, Verdict
+from synthloom.domain.plan import Plan, Refinement
+from synthloom.domain.report import Meta, Protection, RefinementEffect, Report
+from synthloom.domain.run import DEFAULT_THRESHOLDS, Attempt, RunRequest
+from synthloom.domain.schema import Schema
+from synthloom.metrics.contract import Tables
+from synthloom.metrics.runner import measure
+from synthloom.planning.heuristics import fallback_plan, first_plan, next_plan
+from synthloom.refine import refine
+from synthloom.registry import AnyMethod, create_synthesizer, metrics
+from synthloom.reports.build import build_report, judge
+from synthloom.synthesizer import Synthesizer
+from synthloom.tables.canonical import check_canonical
+from synthloom.tables.dataset import Dataset
+from synthloom.tables.rng import child
+from synthloom.tables.split import split_holdout
+
+MIN_ROWS = 20
+"""Fewest rows a run takes: with less, neither a method nor a holdout has anything to work with."""
+REFINE_KEYS = ("utility.ks_mean", "utility.shape", "utility.corr_delta", "privacy.dup_rate")
+"""Metrics looked at before and after each refinement: quick ones that a step may move."""
+_DEFAULT_SUPPORT = 5
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gives.
+
+    Attributes:
+        data: Synthetic rows as delivered, canonical for `synthesizer.schema`.
+        synthesizer: What made them, fitted; before refinements.
+        report: Measurements and verdicts on `data`.
+        attempts: Everything tried, in order.
+    """
+
+    data: pd.DataFrame
+    synthesizer: Synthesizer
+    report: Report
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass
+class _Stage:
+    """A running stage: where its events go, and what its end will say."""
+
+    emit: Emit
+    message: str = ""
+
+
+@dataclass
+class _Candidate:
+    """One attempt with what it made."""
+
+    attempt: Attempt
+    data: pd.DataFrame
+    synthesizer: Synthesizer
+    effects: tuple[RefinementEffect, ...]
+
+    def badness(self) -> tuple[int, int, float, int]:
+        """Smaller is better: failed privacy verdicts, failed others, how far beyond their limits, number."""
+        failed = [v for v in self.attempt.verdicts if not v.passed]
+        private = sum(v.threshold.key.startswith("privacy.") for v in failed)
+        beyond = sum(abs(v.value - v.threshold.limit) for v in failed if v.value is not None)
+        return private, len(failed) - private, beyond, self.attempt.number
+
+
+@dataclass
+class _Run:
+    """What all stages of a run share."""
+
+    request: RunRequest
+    root: int
+    listener: Emit
+    cancelled: Cancelled
+    known: Mapping[str, AnyMethod] | None = None
+    events: list[Event] = field(default_factory=list)
+
+    def rng(self, *names: str | int) -> np.random.Generator:
+        """A random stream of its own for each purpose."""
+        stream: np.random.Generator = child(self.root, *names)
+        return stream
+
+    def emit(self, event: Event) -> None:
+        """Tell the listener, and keep what the report will show."""
+        if isinstance(event, (Fallback, Notice, Loss)):
+            self.events.append(event)
+        self.listener(event)
+
+    def check(self) -> None:
+        """Raise CancelledError when the run is cancelled."""
+        if self.cancelled():
+            raise CancelledError("the run was cancelled.")
+
+    @contextmanager
+    def stage(self, name: str, attempt: int = 1) -> Iterator[_Stage]:
+        """Announce a stage, relay progress under its name, and close it."""
+
+        def relay(event: Event) -> None:
+            self.emit(event.model_copy(update={"step": name}) if isinstance(event, Progress) else event)
+
+        self.check()
+        self.emit(StepStarted(step=name, attempt=attempt))
+        self.emit(Progress(step=name, fraction=0.0))
+        stage = _Stage(relay)
+        yield stage
+        self.check()
+        self.emit(Progress(step=name, fraction=1.0))
+        self.emit(StepFinished(step=name, attempt=attempt, message=stage.message))
+
+
+def execute_pipeline(
+    dataset: Dataset, request: RunRequest, rng: np.random.Generator, emit: Emit = ignore, cancelled: Cancelled = never,
+    *, known: Mapping[str, AnyMethod] | None = None,
+) -> RunResult:
+    """Carry one request through the pipeline.
+
+    Args:
+        dataset: The table; not changed, and not kept.
+        request: What is asked for. Its `seed` is only written into the report: randomness comes from `rng`.
+        rng: Source of all randomness; the same state gives the same result on the same machine.
+        emit: Hears of every stage, its progress, and everything the person should know.
+        cancelled: Asked between and within stages; when true, CancelledError is raised within a second.
+        known: Methods to choose from in place of the installed ones.
+
+    Returns:
+        The best attempt: one that passed all verdicts, else the one with the fewest failed privacy verdicts, then
+        the fewest others. The report says so when it did not pass.
+
+    Raises:
+        TableError: fewer than 20 rows, or no column to learn.
+        FitError: no method could learn the table.
+        PrivacyError: differential privacy that cannot be given, or together with refinements.
+        CancelledError: cancelled.
+    """
+    _check_request(dataset, request)
+    run = _Run(request, int(rng.integers(2**63)), emit, cancelled, known)
+    with run.stage("split") as stage:
+        rows = _split(dataset, run, stage)
+    attempts: list[Attempt] = []
+    unfit: list[str] = []
+    best: _Candidate | None = None
+    plan: Plan | None = _first(run, rows)
+    while plan is not None:
+        number = len(attempts) + 1
+        try:
+            synthesizer = _fit(run, rows, plan, number)
+        except FitError as error:
+            unfit.append(plan.method)
+            plan = _after_unfit(run, rows, error, [*unfit, *(a.plan.method for a in attempts)])
+            if plan is None and best is None:
+                raise
+            continue
+        candidate = _attempt(run, rows, synthesizer, plan, attempts)
+        attempts.append(candidate.attempt)
+        if best is None or candidate.badness() < best.badness():
+            best = candidate
+        passed_or_spent = candidate.attempt.passed or number >= request.max_attempts
+        plan = None if passed_or_spent else _next(run, rows, attempts, unfit)
+    if best is None:
+        raise FitError("no plan was tried.", do="Name a method that is installed; `synthloom methods` lists them.")
+    return _finish(run, rows, best, attempts)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The table and its two parts."""
+
+    dataset: Dataset
+    train: pd.DataFrame
+    holdout: pd.DataFrame | None
+
+    @property
+    def schema(self) -> Schema:
+        return self.dataset.schema
+
+    def __len__(self) -> int:
+        return len(self.dataset.frame)
+
+
+def _check_request(dataset: Dataset, request: RunRequest) -> None:
+    check_canonical(dataset.frame, dataset.schema)
+    if len(dataset.frame) < MIN_ROWS:
+        raise TableError(
+            f"{len(dataset.frame)} rows are too few to learn from and to measure against.", where=dataset.name or None,
+            do=f"Give a table of at least {MIN_ROWS} rows.",
+        )
+    if not dataset.schema.modelled:
+        raise TableError(
+            "no column holds anything to learn: all are identifiers, constant or empty.", where=dataset.name or None,
+            do="Check the kinds with `synthloom inspect`, and set them in a schema file where they are wrong.",
+        )
+    if request.dp is not None and request.refinements:
+        raise PrivacyError(
+            f"refinements ({', '.join(request.refinements)}) look at the training rows again, which would void "
+            "differential privacy.", do="Leave the refinements out, or differential privacy.",
+        )
+
+
+def _split(dataset: Dataset, run: _Run, stage: _Stage) -> _Rows:
+    train, holdout = split_holdout(dataset.frame, dataset.schema, run.request.holdout, run.rng("split"))
+    stage.message = f"{len(train)} rows to learn from, {len(holdout)} kept back to measure against."
+    if len(holdout):
+        return _Rows(dataset, train, holdout)
+    run.emit(Notice(
+        code="no_holdout",
+        message="Every row kept back is a copy of a row learnt from, so what needs unseen rows cannot be measured.",
+    ))
+    return _Rows(dataset, train, None)
+
+
+def _first(run: _Run, rows: _Rows) -> Plan:
+    with run.stage("plan") as stage:
+        plan = first_plan(rows.schema, len(rows), run.request, known=run.known)
+        stage.message = plan.reason
+    return plan
+
+
+def _next(run: _Run, rows: _Rows, attempts: Sequence[Attempt], unfit: Sequence[str]) -> Plan | None:
+    with run.stage("plan", len(attempts) + 1) as stage:
+        plan = next_plan(rows.schema, len(rows), run.request, attempts, unfit=unfit, known=run.known)
+        stage.message = plan.reason if plan else "Nothing new is left to try."
+    return plan
+
+
+def _after_unfit(run: _Run, rows: _Rows, error: FitError, done: Sequence[str]) -> Plan | None:
+    plan = fallback_plan(rows.schema, len(rows), run.request, done, known=run.known)
+    if plan is not None:
+        run.emit(Fallback(wanted=done[0], used=plan.method, reason=error.text()))
+    return plan
+
+
+def _fit(run: _Run, rows: _Rows, plan: Plan, number: int) -> Synthesizer:
+    with run.stage("fit", number) as stage:
+        synthesizer = create_synthesizer(
+            plan.method, plan.params, backend=plan.backend, privacy=run.request.privacy, dp=run.request.dp,
+            emit=stage.emit, known=run.known,
+        )
+        synthesizer.fit_canonical(rows.train, rows.schema, run.rng("fit", number), stage.emit, run.cancelled)
+        stage.message = f"{plan.method} has learnt {len(rows.train)} rows."
+    return synthesizer
+
+
+def _attempt(
+    run: _Run, rows: _Rows, synthesizer: Synthesizer, plan: Plan, before: Sequence[Attempt]
+) -> _Candidate:
+    """Sample, refine, measure, judge."""
+    number = len(before) + 1
+    with run.stage("sample", number) as stage:
+        n = run.request.rows or len(rows)
+        data = synthesizer.sample_canonical(n, run.rng("sample", number), None, stage.emit, run.cancelled)
+        stage.message = f"{n} rows drawn."
+    with run.stage("refine", number) as stage:
+        refining = _Refining(run, rows, synthesizer, stage.emit, number)
+        data, effects = refining.all_of(plan.refinements, data)
+        stage.message = f"Done: {', '.join(plan.refinements)}." if plan.refinements else "Nothing to refine."
+    with run.stage("measure", number) as stage:
+        tables = _tables(run, rows, data, synthesizer)
+        measured = measure(tables, metrics(), stage.emit, floors=not before)
+        if before:
+            measured = _with_floors(measured, before[0].measurements)
+    with run.stage("verdict", number) as stage:
+        verdicts = judge(measured, run.request.thresholds)
+        stage.message = _summary(verdicts)
+    attempt = Attempt(number=number, plan=plan, measurements=measured, verdicts=verdicts)
+    return _Candidate(attempt, data, synthesizer, effects)
+
+
+def _tables(run: _Run, rows: _Rows, data: pd.DataFrame, synthesizer: Synthesizer) -> Tables:
+    seed = int(run.rng("measure").integers(2**31))
+    return Tables(
+        rows.train, rows.holdout, data, rows.schema, seed=seed, cancelled=run.cancelled,
+        min_support=_support(synthesizer) or _DEFAULT_SUPPORT,
+    )
+
+
+def _with_floors(measured: Sequence[Measurement], first: Sequence[Measurement]) -> tuple[Measurement, ...]:
+    """Measurements with the floors of the first attempt: real against real is the same in every one."""
+    floors = {m.info.key: m.floor for m in first}
+    return tuple(m.model_copy(update={"floor": floors.get(m.info.key)}) for m in measured)
+
+
+@dataclass(frozen=True)
+class _Refining:
+    """Refinement steps on one attempt's rows, with quick metrics before and after each."""
+
+    run: _Run
+    rows: _Rows
+    synthesizer: Synthesizer
+    emit: Emit
+    number: int
+
+    def all_of(
+        self, steps: Sequence[Refinement], data: pd.DataFrame
+    ) -> tuple[pd.DataFrame, tuple[RefinementEffect, ...]]:
+        """Apply the steps in order."""
+        effects = []
+        before = self._quick(data) if steps else {}
+        support = _support(self.synthesizer) or _DEFAULT_SUPPORT
+        for done, step in enumerate(steps):
+            self.emit(Progress(step="refine", fraction=done / len(steps), message=step))
+            rng = self.run.rng("refine", self.number, step)
+            data = refine(
+                self.rows.train, data, self.rows.schema, step, rng, min_support=support, cancelled=self.run.cancelled
+            )
+            after = self._quick(data)
+            effects.append(RefinementEffect(step=step, before=before, after=after))
+            before = after
+        return data, tuple(effects)
+
+    def _quick(self, data: pd.DataFrame) -> dict[str, float]:
+        tables = _tables(self.run, self.rows, data, self.synthesizer)
+        chosen = [m for m in metrics() if m.info.key in REFINE_KEYS]
+        return {m.info.key: m.value for m in measure(tables, chosen, floors=False) if m.value is not None}
+
+
+def _summary(verdicts: Sequence[Verdict]) -> str:
+    if not verdicts:
+        return "No thresholds were given, so nothing was judged."
+    failed = [v.threshold.name for v in verdicts if not v.passed]
+    head = f"{len(verdicts) - len(failed)} of {len(verdicts)} verdicts passed"
+    return f"{head}; not {', '.join(failed)}." if failed else f"{head}."
+
+
+def _support(synthesizer: Synthesizer) -> int | None:
+    """Fewest records behind a released value, where the method has such a setting."""
+    value = getattr(synthesizer.params, "min_support", None)
+    return value if isinstance(value, int) else None
+
+
+def _finish(run: _Run, rows: _Rows, best: _Candidate, attempts: Sequence[Attempt]) -> RunResult:
+    with run.stage("report", len(attempts)) as stage:
+        if not best.attempt.passed:
+            run.emit(_not_passed(best.attempt, attempts))
+        report = _report(run, rows, best, attempts)
+        stage.message = f"The report is on attempt {best.attempt.number} of {len(attempts)}."
+    return RunResult(best.data, best.synthesizer, report, tuple(attempts))
+
+
+def _not_passed(best: Attempt, attempts: Sequence[Attempt]) -> Notice:
+    failed = ", ".join(v.threshold.name for v in best.verdicts if not v.passed)
+    if len(attempts) == 1:
+        return Notice(code="not_passed", message=f"The one attempt did not pass: {failed}.")
+    return Notice(code="not_passed", message=(
+        f"None of {len(attempts)} attempts passed. Delivered is attempt {best.number}, with the fewest failed privacy "
+        f"verdicts, then the fewest others; it did not pass: {failed}."
+    ))
+
+
+def _report(run: _Run, rows: _Rows, best: _Candidate, attempts: Sequence[Attempt]) -> Report:
+    plan, synthesizer = best.attempt.plan, best.synthesizer
+    meta = Meta(
+        model=plan.method, backend=synthesizer.backend, attempt=best.attempt.number, n_real=len(rows),
+        n_train=len(rows.train), n_holdout=0 if rows.holdout is None else len(rows.holdout), n_synth=len(best.data),
+        seed=run.request.seed, data_hash=rows.dataset.sha256, dataset=rows.dataset.name,
+    )
+    return build_report(
+        train=rows.train, holdout=rows.holdout, synthetic=best.data, schema=rows.schema, meta=meta, plan=plan,
+        guarantee=synthesizer.guarantee, protection=_protection(run, synthesizer),
+        measurements=best.attempt.measurements, verdicts=best.attempt.verdicts, attempts=attempts,
+        refinements=best.effects, dp=run.request.dp,
+        fallbacks=[e for e in run.events if isinstance(e, Fallback)],
+        notices=[e for e in run.events if isinstance(e, Notice)],
+        losses=[e for e in run.events if isinstance(e, Loss)],
+    )
+
+
+def _protection(run: _Run, synthesizer: Synthesizer) -> Protection | None:
+    """Where the delivered attempt stands: the level whose settings it has, and these settings."""
+    support = _support(synthesizer)
+    if support is None:
+        return None
+    level = synthesizer.privacy_level or run.request.privacy
+    return Protection(level=level, min_support=support, settings=synthesizer.privacy_settings)
+
+
+def evaluate(
+    train: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame | None, schema: Schema, *,
+    thresholds: Sequence[Threshold] = DEFAULT_THRESHOLDS, seed: int = 0, dataset: str | None = None,
+    data_hash: str | None = None, notices: Sequence[Notice] = (), emit: Emit = ignore, cancelled: Cancelled = never,
+) -> Report:
+    """Measure synthetic rows that any tool has made.
+
+    Nothing is known about how they were made, so nothing is promised about privacy. Without a holdout, what needs
+    rows the tool has not seen (membership, usefulness for prediction, the floor of real against real) is undefined:
+    splitting `train` would not help, as the tool has learnt from both halves.
+
+    Args:
+        train: Canonical rows the tool has learnt from.
+        synthetic: Canonical rows it made.
+        holdout: Canonical rows of the same source it has not seen, or None.
+        schema: The one schema of all three.
+        thresholds: What the verdicts are held against.
+        seed: Seed of every random choice a metric makes.
+        dataset: Name of the real table, for people.
+        data_hash: Its sha256.
+        notices: What happened before that the person should know.
+        emit: Hears of every stage and its progress.
+        cancelled: Asked often; when true, CancelledError is raised.
+
+    Raises:
+        TableError: a table has no rows.
+        CancelledError: cancelled.
+    """
+    kept = holdout if holdout is not None and len(holdout) else None
+    for name, table in (("real", train), ("synthetic", synthetic), ("holdout", kept)):
+        if table is not None:
+            check_canonical(table, schema)
+            if not len(table):
+                raise TableError("there are no rows to measure.", where=f"{name} table")
+    run = _Run(RunRequest(seed=seed, thresholds=tuple(thresholds)), seed, emit, cancelled)
+    run.events.extend(notices)
+    with run.stage("measure") as stage:
+        tables = Tables(train, kept, synthetic, schema, seed=seed, cancelled=cancelled)
+        measured = measure(tables, metrics(), stage.emit)
+    with run.stage("verdict") as stage:
+        verdicts = judge(measured, thresholds)
+        stage.message = _summary(verdicts)
+    with run.stage("report"):
+        n_holdout = 0 if kept is None else len(kept)
+        meta = Meta(
+            model="unknown", backend="external", attempt=1, n_real=len(train) + n_holdout, n_train=len(train),
+            n_holdout=n_holdout, n_synth=len(synthetic), seed=seed, data_hash=data_hash, dataset=dataset,
+        )
+        return build_report(
+            train=train, holdout=kept, synthetic=synthetic, schema=schema, meta=meta, plan=None,
+            guarantee=NoGuarantee(), protection=None, measurements=measured, verdicts=verdicts,
+            notices=[e for e in run.events if isinstance(e, Notice)],
+        )
