@@ -15,7 +15,7 @@ from synthloom.domain.schema import Column, FileFormat, Kind, Schema
 from synthloom.tables.canonical import check_canonical
 from synthloom.tables.spelling import spell
 
-_ROWS_AT_ONCE = 1 << 16
+_ROWS_AT_ONCE = 1 << 18
 _WORD_KINDS = frozenset(
     {Kind.BOOLEAN, Kind.CATEGORY, Kind.ORDERED, Kind.CONSTANT, Kind.IDENTIFIER, Kind.TEXT}
 )
@@ -83,7 +83,7 @@ def escaped(words: pa.Array) -> pa.Array:
     formula = pc.and_not(pc.match_substring_regex(words, _FORMULA), pc.match_substring_regex(words, _NO_FORMULA))
     if not pc.any(formula).as_py():
         return words
-    return pc.if_else(formula, pc.binary_join_element_wise("'", words, ""), words)
+    return pc.if_else(formula, _joined("'", words), words)
 
 
 def quoted(words: pa.Array, file: FileFormat, *, alone: bool = False) -> pa.Array:
@@ -95,8 +95,7 @@ def quoted(words: pa.Array, file: FileFormat, *, alone: bool = False) -> pa.Arra
         alone: Whether the table has one column, in which an empty cell needs quotes to be a row at all.
     """
     quote = file.quote
-    doubled = pc.replace_substring(words, quote, quote * 2)
-    wrapped = pc.binary_join_element_wise(quote, doubled, quote, "")
+    wrapped = _joined(quote, pc.replace_substring(words, quote, quote * 2), quote)
     if file.quote_all:
         return wrapped
     need = pc.match_substring(words, file.delimiter)
@@ -107,11 +106,16 @@ def quoted(words: pa.Array, file: FileFormat, *, alone: bool = False) -> pa.Arra
     return pc.if_else(need, wrapped, words) if pc.any(need).as_py() else words
 
 
+def _joined(*parts: pa.Array | str, by: str = "") -> pa.Array:
+    """Texts joined cell by cell."""
+    words = [pa.scalar(p, pa.large_string()) if isinstance(p, str) else p for p in (*parts, by)]
+    return pc.binary_join_element_wise(*words)
+
+
 def _lines(columns: list[pa.Array], file: FileFormat) -> Iterator[bytes]:
     """The rows as UTF-8 text."""
-    last = pc.binary_join_element_wise(columns[-1], file.line_end, "")
-    cells = [*columns[:-1], last]
-    rows = pc.binary_join_element_wise(*cells, file.delimiter) if len(cells) > 1 else last
+    last = _joined(columns[-1], file.line_end)
+    rows = _joined(*columns[:-1], last, by=file.delimiter) if len(columns) > 1 else last
     for chunk in rows.chunks if isinstance(rows, pa.ChunkedArray) else [rows]:
         if not len(chunk):
             continue

@@ -20,6 +20,11 @@ _SINGLE = (
     str, int, float, bool, type(None), type(pd.NA), type(pd.NaT), decimal.Decimal, datetime.date, datetime.time,
     datetime.timedelta, uuid.UUID, np.integer, np.floating, np.bool_, np.datetime64, np.timedelta64,
 )  # fmt: skip
+_NULLABLE: dict[pa.DataType, Any] = {
+    pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(), pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype(),
+}  # fmt: skip
 _PLAIN_OBJECTS = "str, int, float, bool, Decimal, date, datetime, time, timedelta or None"
 
 
@@ -72,11 +77,9 @@ def arrow_to_pandas(table: pa.Table, label: str) -> pd.DataFrame:
         TableError: A column is nested or binary.
     """
     refuse_nested(table.schema, label)
-    columns = {name: _plain(table.column(i)) for i, name in enumerate(table.column_names)}
-    plain = pa.table(list(columns.values()), names=list(columns)) if columns else table
-    frame: pd.DataFrame = plain.to_pandas(
-        types_mapper=_nullable(plain), ignore_metadata=True, date_as_object=False, split_blocks=True
-    )
+    columns = [_plain(column) for column in table.columns]
+    frame = pd.DataFrame({i: _to_series(c) for i, c in enumerate(columns)}, pd.RangeIndex(table.num_rows), copy=False)
+    frame.columns = pd.Index(table.column_names)
     return frame
 
 
@@ -119,17 +122,13 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def _nullable(table: pa.Table) -> Any:
-    """A `types_mapper` that gives nullable dtypes only where a missing cell would turn whole numbers into floats."""
-    with_gaps = {f.type for i, f in enumerate(table.schema) if table.column(i).null_count}
-    mapping: dict[pa.DataType, Any] = {
-        pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(),
-        pa.int64(): pd.Int64Dtype(), pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(),
-        pa.uint32(): pd.UInt32Dtype(), pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype(),
-    }  # fmt: skip
-    mapping = {kind: dtype for kind, dtype in mapping.items() if kind in with_gaps}
-    mapping |= dict.fromkeys((pa.string(), pa.large_string()), pd.StringDtype("pyarrow"))
-    return mapping.get
+def _to_series(column: pa.ChunkedArray) -> pd.Series:
+    """An Arrow column as a series; nullable only where a missing cell would turn whole numbers into floats."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return pd.Series(pd.arrays.ArrowStringArray(column))
+    mapper = _NULLABLE.get if column.null_count else None
+    series: pd.Series = column.to_pandas(types_mapper=mapper, date_as_object=False)
+    return series
 
 
 def check_frame(frame: pd.DataFrame, name: str = "the frame", limits: Limits = _DEFAULT_LIMITS) -> None:
