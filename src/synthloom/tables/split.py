@@ -1,0 +1,94 @@
+"""Train and holdout."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from synthloom.domain.errors import UsageError
+from synthloom.domain.schema import Schema
+from synthloom.tables.canonical import labels_to_codes, to_float
+
+TARGET_BINS = 10
+"""A numeric target is stratified by as many quantile bins."""
+
+
+def split_holdout(
+    table: pd.DataFrame, schema: Schema, fraction: float, rng: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split a canonical table into train and holdout.
+
+    The holdout is drawn so that each level of the target (quantile bins of a numeric one; the event of a survival
+    table without target) has its share in both. Rows of the holdout that equal a row of train in every modelled
+    column are then left out, so that holdout rows are rows the method has not seen; on a table of few columns that
+    can be all of them.
+
+    Args:
+        table: Canonical for `schema`, n rows.
+        schema: Its schema.
+        fraction: Share of rows for the holdout, 0 or more and below 1.
+        rng: Source of randomness.
+
+    Returns:
+        (train, holdout), rows in the table's order, each with a RangeIndex.
+
+    Raises:
+        UsageError: `fraction` is out of range.
+    """
+    if not 0 <= fraction < 1:
+        raise UsageError(f"the holdout fraction is {fraction}.", do="Give a share of 0 or more and below 1.")
+    n = len(table)
+    size = round(n * fraction)
+    if fraction > 0 and n >= 2:
+        size = min(max(size, 1), n - 1)
+    chosen = np.zeros(n, dtype=bool)
+    chosen[_stratified(_strata(table, schema), size, rng)] = True
+    train = table[~chosen].reset_index(drop=True)
+    holdout = table[chosen].reset_index(drop=True)
+    return train, holdout[~_seen(holdout, train, schema)].reset_index(drop=True)
+
+
+def _strata(table: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """The stratum of each row, int64, shape (n,)."""
+    name = schema.target or (schema.survival.event if schema.survival else None)
+    if name is None:
+        return np.zeros(len(table), dtype="int64")
+    column = schema[name]
+    if column.kind.is_discrete:
+        return labels_to_codes(table[name]).astype("int64")
+    if not column.kind.is_numeric:
+        return np.zeros(len(table), dtype="int64")
+    values = to_float(table[name], column.kind)
+    filled = values[~np.isnan(values)]
+    if len(filled) == 0:
+        return np.zeros(len(table), dtype="int64")
+    edges = np.unique(np.quantile(filled, np.linspace(0, 1, TARGET_BINS + 1)[1:-1]))
+    return np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="right"))
+
+
+def _stratified(strata: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """`size` rows, spread over the strata by their sizes: a systematic sample of the rows in stratum order, shuffled
+    inside each stratum."""
+    n = len(strata)
+    if size == 0:
+        return np.empty(0, dtype="int64")
+    shuffled = rng.permutation(n)
+    order = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    return order[np.floor((np.arange(size) + rng.random()) * (n / size)).astype("int64").clip(0, n - 1)]
+
+
+def _seen(holdout: pd.DataFrame, train: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """Which holdout rows equal a train row in every modelled column, shape (len(holdout),)."""
+    names = [c.name for c in schema.modelled]
+    if not names or holdout.empty:
+        return np.zeros(len(holdout), dtype=bool)
+    return np.isin(_row_hashes(holdout[names]), _row_hashes(train[names]))
+
+
+def _row_hashes(table: pd.DataFrame) -> np.ndarray:
+    """A 64-bit hash per row; categories hash by position (both tables share the schema's)."""
+    coded = {
+        k: table[name].cat.codes if isinstance(table[name].dtype, pd.CategoricalDtype) else table[name]
+        for k, name in enumerate(table.columns)
+    }
+    return pd.util.hash_pandas_object(pd.DataFrame(coded), index=False).to_numpy()
