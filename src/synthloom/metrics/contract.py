@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import pandas as pd
 
+from synthloom.domain.errors import CancelledError
 from synthloom.domain.event import Cancelled, never
 from synthloom.domain.measurement import Direction, Measured, MetricInfo, Undefined
 from synthloom.domain.schema import Schema
@@ -54,6 +55,11 @@ class Tables:
         """A generator of its own for each purpose."""
         return np.random.default_rng([self.seed, *purpose.encode()])
 
+    def check_cancelled(self) -> None:
+        """Raise CancelledError when the run was cancelled; called between pieces of long work."""
+        if self.cancelled():
+            raise CancelledError("Measuring was cancelled.")
+
     def shared(self, name: str, make: Callable[[], T]) -> T:
         """Work that several metrics need, done once (encodings, neighbour distances)."""
         if name not in self._shared:
@@ -66,20 +72,28 @@ Compute = Callable[[Tables], Measured | Undefined]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's facts and its function."""
+    """A metric's facts and its function.
+
+    Attributes:
+        info: What it is.
+        compute: The function.
+        floored: Whether real against real says something about it (`Measurement.floor`).
+    """
 
     info: MetricInfo
     compute: Compute
+    floored: bool = True
 
 
 def metric(
     *, key: str, title: str, explanation: str, direction: Direction, source: str,
     ideal: float | None = None, low: float | None = None, high: float | None = None,
     inputs: tuple[Literal["train", "holdout", "synthetic"], ...] = ("train", "holdout", "synthetic"),
+    floored: bool = True,
 ) -> Callable[[Compute], Metric]:
     """Declare a metric; the decorated name becomes a `Metric`."""
     info = MetricInfo(
         key=key, title=title, explanation=explanation, direction=direction, ideal=ideal, low=low, high=high,
         inputs=inputs, source=source,
     )
-    return lambda compute: Metric(info, compute)
+    return lambda compute: Metric(info, compute, floored)
