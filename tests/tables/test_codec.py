@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
+import sys
 import zipfile
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +75,7 @@ def test_delimiters_inside_quotes_and_text_do_not_count() -> None:
     assert texts(read_table(data)) == {"id": ["1", "2"], "remark": ["a; b, c", "x, y"]}
 
 
-def test_a_tsv_name_breaks_the_tie(tmp_path: Path) -> None:
+def test_a_tsv_with_commas_in_its_names(tmp_path: Path) -> None:
     path = tmp_path / "t.tsv"
     path.write_bytes(b"a\tb,c\n1\t2,3\n4\t5,6\n")
     assert list(read_table(path).frame.columns) == ["a", "b,c"]
@@ -374,6 +377,55 @@ def test_needed_quotes_are_enough(rows: list[tuple[str, str, str]]) -> None:
     file = FileFormat(container="csv")
     raw = read_table(written(table, words_schema(names, file), escape_formulas=False))
     assert texts(raw) == {n: table[n].to_list() for n in names}
+
+
+_TYPED = st.lists(
+    st.tuples(
+        st.integers(0, 9999),
+        st.none() | st.integers(-(10**7), 10**7),
+        st.none() | st.sampled_from(["rot", "grün; hell", 'sehr "blau"', "=SUM"]),
+        st.none() | st.dates(),
+    ),
+    min_size=2,
+    max_size=12,
+)
+
+
+@given(_TYPED)
+@settings(max_examples=60, deadline=None)
+def test_typed_columns_are_written_as_read(rows: list[tuple[int, int | None, str | None, date | None]]) -> None:
+    quote = {"grün; hell": '"grün; hell"', 'sehr "blau"': '"sehr ""blau"""', "=SUM": "=SUM", "rot": "rot", None: ""}
+    lines = ["nr;betrag;farbe;tag"]
+    for number, cents, word, day in rows:
+        euros = "NA" if cents is None else f"{cents / 100:,.2f} €".translate(str.maketrans(",.", ".,"))
+        when = "-" if day is None else f"{day.day:02d}.{day.month:02d}.{day.year:04d}"
+        lines.append(f"{number:05d};{euros};{quote[word]};{when}")
+    source = "\r\n".join([*lines, ""]).encode()
+    money = TextFormat(decimals=2, decimal_mark=",", thousands_mark=".", suffix=" €", missing="NA")
+    raw = read_table(source)
+    colours = ("rot", "grün; hell", 'sehr "blau"', "=SUM")
+    columns = (
+        Column(name="nr", kind=Kind.INTEGER, reason="test", text=TextFormat(zero_pad=5)),
+        Column(name="betrag", kind=Kind.DECIMAL, reason="test", precision=2, text=money),
+        Column(name="farbe", kind=Kind.CATEGORY, reason="test", categories=colours),
+        Column(name="tag", kind=Kind.DATE, reason="test", text=TextFormat(datetime_format="%d.%m.%Y", missing="-")),
+    )
+    words = raw.frame["farbe"].astype(object)
+    table = pd.DataFrame(
+        {
+            "nr": pd.array([int(t) for t in raw.frame["nr"]], dtype="Int64"),
+            "betrag": [np.nan if cents is None else cents / 100 for _, cents, _, _ in rows],
+            "farbe": words.where(words != "", None).astype(canonical_dtype(columns[2])),
+            "tag": np.array([day for *_, day in rows], dtype="datetime64[us]"),
+        }
+    )
+    assert written(table, Schema(columns=columns, file=raw.file), escape_formulas=False) == source
+
+
+def test_standard_input_is_a_source() -> None:
+    code = "from synthloom.tables.codec import read_table; raw = read_table('-'); print(raw.name, raw.frame.shape)"
+    done = subprocess.run([sys.executable, "-c", code], input=PLAIN, capture_output=True, check=True)
+    assert done.stdout.decode().strip() == "standard input (2, 2)"
 
 
 @pytest.mark.parametrize("cells", [2, 300_000])

@@ -13,7 +13,8 @@ import pyarrow.csv
 from synthloom.domain.errors import TableError
 from synthloom.domain.schema import FileFormat
 from synthloom.tables.archive import Limits, Payload, megabytes
-from synthloom.tables.dialect import Dialect, Record, cell_text, detect, records, to_utf8
+from synthloom.tables.dialect import Dialect, Record, cell_text, detect, records
+from synthloom.tables.encoding import to_utf8
 from synthloom.tables.frames import check_names
 from synthloom.tables.raw import RawTable
 

@@ -1,4 +1,4 @@
-"""How a text table is written: its encoding, delimiter, quoting and line ends; and where it breaks its own rules.
+"""How a text table is written: its delimiter, quoting and line ends; and where it breaks its own rules.
 
 The one grammar used here and by the reader (pyarrow): a cell that starts with the quote runs to the quote that closes
 it, a doubled quote inside stands for one, and whatever follows up to the delimiter is taken as it is; a quote anywhere
@@ -7,25 +7,19 @@ else is a character like any other.
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from synthloom.domain.errors import TableError
+from synthloom.tables.encoding import count_lines
 
-_DELIMITERS = (b",", b";", b"\t", b"|")
+_DELIMITERS = (b"\t", b"|", b";", b",")  # the less a character occurs in prose and numbers, the earlier
 _HEAD_BYTES = 1 << 18
 _HEAD_RECORDS = 500
-_CHUNK = 1 << 23
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"), (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
-)  # fmt: skip
-_CONTROLS = bytes(set(range(32)) - {0, 9, 10, 11, 12, 13, 26, 27})
 
 LineEnd = Literal["\n", "\r\n", "\r"]
 
@@ -61,140 +55,6 @@ class Record:
     end: int
     spans: tuple[tuple[int, int], ...]
     closed: bool = True
-
-
-# -- encoding ----------------------------------------------------------------------------------------------------------
-
-
-def to_utf8(data: bytes, label: str) -> tuple[bytes, str, bool]:
-    """The same text as UTF-8 without a byte-order mark.
-
-    Args:
-        data: Bytes of a text file.
-        label: Its name, for errors.
-
-    Returns:
-        The text, the encoding it was in (utf-8, utf-16-le, utf-16-be, utf-32-le, utf-32-be, cp1252, latin-1), and
-        whether a byte-order mark stood first.
-
-    Raises:
-        TableError: It is not text, holds a NUL, or is broken UTF-8 or UTF-16.
-    """
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            body = data[len(mark) :]
-            text = body if encoding == "utf-8" else _transcode(body, encoding, label, len(mark))
-            if encoding == "utf-8":
-                _check_utf8(body, label, len(mark))
-            _check_text(text, label)
-            return text, encoding, True
-    if wide := _wide_without_mark(data[:4096]):
-        text = _transcode(data, wide, label, 0)
-        _check_text(text, label)
-        return text, wide, False
-    _check_text(data, label)
-    broken = _first_broken_byte(data)
-    if broken is None:
-        return data, "utf-8", False
-    if _is_mostly_utf8(data):
-        raise _undecodable(data, broken, 0, "UTF-8", label)
-    encoding = "cp1252" if not re.search(rb"[\x81\x8d\x8f\x90\x9d]", data) else "latin-1"
-    return _transcode(data, encoding, label, 0), encoding, False
-
-
-def _wide_without_mark(head: bytes) -> str | None:
-    """UTF-16 without a mark: nearly every second byte of a mostly Latin text is zero."""
-    if len(head) < 8:
-        return None
-    even, odd = head[0::2].count(0) / len(head[0::2]), head[1::2].count(0) / len(head[1::2])
-    if odd > 0.7 and even < 0.05:
-        return "utf-16-le"
-    return "utf-16-be" if even > 0.7 and odd < 0.05 else None
-
-
-def _transcode(data: bytes, encoding: str, label: str, offset: int) -> bytes:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    parts = []
-    for start in range(0, max(len(data), 1), _CHUNK):
-        chunk = data[start : start + _CHUNK]
-        try:
-            parts.append(decoder.decode(chunk, final=start + _CHUNK >= len(data)).encode("utf-8"))
-        except UnicodeDecodeError as error:
-            good = chunk[: error.start].decode(encoding, errors="ignore").encode()
-            line = _count_lines(b"".join(parts)) + _count_lines(good) + 1
-            raise TableError(
-                f"the bytes near offset {offset + start + error.start} are not valid {encoding.upper()}.",
-                where=f"{label}, line {line}",
-                do="Save the file as UTF-8.",
-            ) from None
-    return b"".join(parts)
-
-
-def _first_broken_byte(data: bytes) -> int | None:
-    """The offset of the first byte that is no UTF-8, decoded chunk by chunk to stay small."""
-    if data.isascii():
-        return None
-    start = 0
-    while start < len(data):
-        end = min(start + _CHUNK, len(data))
-        while end < len(data) and data[end] & 0xC0 == 0x80 and end - start > _CHUNK - 4:
-            end -= 1  # do not cut inside a character
-        try:
-            data[start:end].decode("utf-8")
-        except UnicodeDecodeError as error:
-            return start + error.start
-        start = end
-    return None
-
-
-def _check_utf8(data: bytes, label: str, offset: int) -> None:
-    broken = _first_broken_byte(data)
-    if broken is not None:
-        raise _undecodable(data, broken, offset, "UTF-8", label)
-
-
-def _is_mostly_utf8(data: bytes) -> bool:
-    """Whether bytes beyond ASCII look like UTF-8 with a few broken ones, rather than like a one-byte encoding."""
-    good = bad = 0
-    for start in range(0, len(data), _CHUNK):
-        chunk = data[start : start + _CHUNK]
-        if chunk.isascii():
-            continue
-        decoded = chunk.decode("utf-8", errors="replace")
-        wrong = decoded.count("\ufffd")
-        good += sum(1 for c in re.findall(r"[^\x00-\x7f]+", decoded) for _ in c) - wrong
-        bad += wrong
-    return good > bad
-
-
-def _undecodable(data: bytes, at: int, offset: int, encoding: str, label: str) -> TableError:
-    line = _count_lines(data[:at]) + 1
-    return TableError(
-        f"the byte at offset {offset + at} is not valid {encoding}, though the text around it is.",
-        where=f"{label}, line {line}",
-        do="Save the whole file in one encoding, best UTF-8.",
-    )
-
-
-def _check_text(data: bytes, label: str) -> None:
-    head = data[:_HEAD_BYTES]
-    if head.count(0) > 0.02 * len(head) or len(head) - len(head.translate(None, _CONTROLS)) > 0.02 * len(head) + 1:
-        raise TableError(
-            "this is binary data, not a text table.", where=label, do="Give a CSV, TSV, Parquet or Excel (.xlsx) file."
-        )
-    at = data.find(b"\0")
-    if at >= 0:
-        line = _count_lines(data[:at]) + 1
-        raise TableError(
-            f"a NUL byte stands at offset {at}.",
-            where=f"{label}, line {line}",
-            do="The file is damaged or not text; export it again or remove the byte.",
-        )
-
-
-def _count_lines(data: bytes) -> int:
-    """Line ends in `data`, as an editor counts them."""
-    return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
 
 
 # -- records -----------------------------------------------------------------------------------------------------------
@@ -257,7 +117,7 @@ def _quoted_record(data: bytes, start: int, line: int, dialect: Dialect) -> tupl
             break
         at = end + 1
     after = end + (2 if data[end : end + 2] == b"\r\n" else 1)
-    inside = _count_lines(data[start:end])
+    inside = count_lines(data[start:end])
     return Record(line, line + inside, start, end, tuple(spans), closed), after
 
 
@@ -289,7 +149,7 @@ def detect(data: bytes, label: str, suffix: str = "") -> Dialect:
     """Tell delimiter, quoting and line ends from the beginning of a text table.
 
     A delimiter must split the header into as many cells as the rows, which a decimal comma does not: `1,5;2,5` has a
-    header without commas. Among those that fit, more columns win; a `.tsv` name breaks the tie.
+    header without commas. Among those that fit, more columns win; then the one rarer in prose and numbers.
 
     Args:
         data: UTF-8 text, not blank.
@@ -301,22 +161,22 @@ def detect(data: bytes, label: str, suffix: str = "") -> Dialect:
     """
     start, line = _skip_blank(data)
     head = _whole_lines(data, start)
-    base = Dialect(b",", line_end=_line_end(head), line=line, start=start)
+    base = Dialect(b",", line=line, start=start)
     if hint := re.match(rb"sep=([,;\t|])[ \t]*(?:\r\n|\r|\n)", head):
         at, line = _skip_blank(data, start + hint.end(), line + 1)
-        return _finish(data, Dialect(hint[1], line_end=base.line_end, start=at, line=line))
+        return _finish(data, Dialect(hint[1], start=at, line=line))
     quote = _quote(head)
-    candidates = _DELIMITERS if suffix not in ("tsv", "tab") else (b"\t", b",", b";", b"|")
-    best, best_score = None, (False, 0, 0.0)
-    for delimiter in candidates:
-        score = _score(data, _sample(data, len(head), base, delimiter, quote))
-        if score[2] > 0 and score > best_score:
+    best, best_score = None, (False, False, 0, 0.0)
+    for delimiter in _DELIMITERS:
+        score = _score(data, _sample(data, len(head), base, delimiter, quote), quote)
+        if score[3] > 0 and score > best_score:
             best, best_score = delimiter, score
     if best is None:
-        for delimiter in candidates:
+        for delimiter in _DELIMITERS:
             _refuse_title(data, _sample(data, len(head), base, delimiter, quote), label)
-        best = _single(data, len(head), base, quote, candidates)
-    return _finish(data, Dialect(best, quote, line_end=base.line_end, start=start, line=line))
+        order = _DELIMITERS if suffix in ("tsv", "tab") else (b",", b";", b"\t", b"|")
+        best = _single(data, len(head), base, quote, order)
+    return _finish(data, Dialect(best, quote, start=start, line=line))
 
 
 def _skip_blank(data: bytes, at: int = 0, line: int = 1) -> tuple[int, int]:
@@ -334,13 +194,6 @@ def _whole_lines(data: bytes, start: int) -> bytes:
     return head[: cut + 1] if cut >= 0 else head
 
 
-def _line_end(head: bytes) -> LineEnd:
-    crlf, lf, cr = head.count(b"\r\n"), head.count(b"\n"), head.count(b"\r")
-    if crlf and crlf * 2 >= lf:
-        return "\r\n"
-    return "\r" if cr > lf else "\n"
-
-
 def _quote(head: bytes) -> bytes:
     """The single quote only if every cell of the header stands in single quotes."""
     first = re.split(rb"[\r\n]", head, maxsplit=1)[0]
@@ -352,7 +205,7 @@ def _sample(data: bytes, size: int, base: Dialect, delimiter: bytes, quote: byte
     """The first records under a candidate delimiter. A record cut off by the end of the sample is left out."""
     limit = base.start + size
     sample: list[Record] = []
-    dialect = Dialect(delimiter, quote, line_end=base.line_end, start=base.start, line=base.line)
+    dialect = Dialect(delimiter, quote, start=base.start, line=base.line)
     for record in records(data[:limit], dialect):
         if not record.closed and sample:
             break
@@ -375,21 +228,30 @@ def _refuse_title(data: bytes, sample: list[Record], label: str) -> None:
         )
 
 
-def _score(data: bytes, sample: list[Record]) -> tuple[bool, int, float]:
-    """(nearly all rows agree with the header, columns, share that agrees); a share of 0 rules a delimiter out."""
+def _score(data: bytes, sample: list[Record], quote: bytes) -> tuple[bool, bool, int, float]:
+    """(quotes close where cells end, nearly all rows agree with the header, columns, share of rows that agree).
+
+    A share of 0 rules a delimiter out.
+    """
     width = len(sample[0].spans)
     if width == 1:
-        return False, 1, 0.0
+        return False, False, 1, 0.0
+    clean = all(_is_clean(data[a:b], quote) for record in sample for a, b in record.spans)
     rows = [len(r.spans) for r in sample[1:]]
     if not rows:
-        return True, width, 1.0
+        return clean, True, width, 1.0
     share = rows.count(width) / len(rows)
     usual, times = Counter(rows).most_common(1)[0]
     if share < 0.5 and usual > 1 and abs(usual - width) == 1:
         share = 0.5 * times / len(rows)  # every row one cell longer or shorter than the header: a file to be mended
     if share == 0 and all(re.fullmatch(rb"\w+", data[a:b]) for a, b in sample[0].spans):
         share = 0.01  # the header alone is plainly a list of names
-    return share >= 0.9, width, share
+    return clean, share >= 0.9, width, share
+
+
+def _is_clean(cell: bytes, quote: bytes) -> bool:
+    """Whether a cell that opens with a quote ends with the quote that closes it."""
+    return cell[:1] != quote or _closing(cell, 1, quote) == (len(cell), True)
 
 
 def _single(data: bytes, size: int, base: Dialect, quote: bytes, candidates: tuple[bytes, ...]) -> bytes:
@@ -401,8 +263,15 @@ def _single(data: bytes, size: int, base: Dialect, quote: bytes, candidates: tup
 
 
 def _finish(data: bytes, dialect: Dialect) -> Dialect:
-    """Add whether every cell of the sample stands in quotes."""
+    """Add how most sampled records end and whether every cell stands in quotes."""
     size = len(_whole_lines(data, dialect.start))
     sample = _sample(data, size, dialect, dialect.delimiter, dialect.quote)
     quoted = all(data[a : a + 1] == dialect.quote for r in sample for a, _ in r.spans)
-    return Dialect(dialect.delimiter, dialect.quote, quoted, dialect.line_end, dialect.start, dialect.line)
+    ends = Counter(_line_end(data, r.end) for r in sample if r.end < len(data))
+    return replace(dialect, quote_all=quoted, line_end=ends.most_common(1)[0][0] if ends else "\n")
+
+
+def _line_end(data: bytes, at: int) -> LineEnd:
+    if data[at : at + 2] == b"\r\n":
+        return "\r\n"
+    return "\r" if data[at : at + 1] == b"\r" else "\n"
