@@ -24,9 +24,9 @@ class ShownReport(Report):
     """A report that a notebook shows as its scorecard."""
 
     def _repr_html_(self) -> str:
-        from synthloom.reports.scorecard import scorecard_html
+        from synthloom.reports.scorecard import to_notebook_html
 
-        return scorecard_html(self)
+        return to_notebook_html(self)
 
 
 @dataclass(frozen=True, eq=False)

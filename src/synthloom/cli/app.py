@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -56,6 +57,7 @@ def _root(
 def start(words: list[str]) -> int:
     """Carry out a command line; the exit code. A cancelled one ends the process at once."""
     flags = Flags.from_words(words, COMMANDS)
+    _settle_encoding()
     if not flags.debug:
         warnings.simplefilter("ignore")  # libraries' warnings are for developers; what a person must know is a notice
     try:
@@ -100,6 +102,15 @@ def _usage(error: Exception, command: str | None) -> SynthloomError:
     message = str(error.format_message()).strip()  # type: ignore[attr-defined]
     help_command = f"synthloom {command} --help" if command else "synthloom --help"
     return UsageError(message if message.endswith((".", "?")) else f"{message}.", do=f"See `{help_command}`.")
+
+
+def _settle_encoding() -> None:
+    """Results are UTF-8 in files and pipes whatever the locale; a terminal gets what it can show."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if sys.stdout.isatty():
+            sys.stdout.reconfigure(errors="replace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8", newline="\n")
 
 
 def _close_stdout() -> None:

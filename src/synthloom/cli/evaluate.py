@@ -87,7 +87,7 @@ def evaluate(
         if out is not None:
             console.print(f"\nReport in {out}: {', '.join(a.key.partition('/')[2] for a in artifacts)}")
 
-    error = None
+    error: dict[str, str | None] | None = None
     if require_verdicts and report.outcome != "passed":
         names = ", ".join(v.threshold.name for v in failed_verdicts(report)) or "nothing could be judged"
         error = {"code": "verdict", "what": f"verdicts failed: {names}.", "where": synthetic,

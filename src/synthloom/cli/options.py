@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
@@ -129,7 +128,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def binary_stdout() -> io.BufferedIOBase:
+def binary_stdout() -> BinaryIO:
     """Standard output for bytes."""
     sys.stdout.flush()
-    return sys.stdout.buffer  # type: ignore[return-value]  # BufferedWriter in every interpreter we run in
+    return sys.stdout.buffer

@@ -108,7 +108,7 @@ def _answer(done: Finished, home: Home, folder: Path, *, require_verdicts: bool)
         for artifact in done.artifacts:
             console.print(f"  {artifact.key.partition('/')[2]:<20}{size_words(artifact.size):>9}")
 
-    error = None
+    error: dict[str, str | None] | None = None
     if require_verdicts and (failed or done.report.outcome != "passed"):
         names = ", ".join(v.threshold.name for v in failed) or "nothing could be judged"
         error = {

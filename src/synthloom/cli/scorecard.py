@@ -1,16 +1,25 @@
-"""The scorecard in the terminal."""
+"""The scorecard in the terminal: the verdict first, then what must be known, then the numbers."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from synthloom.domain.measurement import Verdict
     from synthloom.domain.report import Report
+    from synthloom.reports.scorecard import ScoreRow
 
-_STYLES = {"pass": "green", "passed": "green", "fail": "bold red", "failed": "bold red"}
+_MARKS = {
+    "passed": ("pass", "green"), "failed": ("FAIL", "bold red"), "not_applicable": ("n/a", "dim"), "measured": ("", ""),
+    "undefined": ("", "dim"), "error": ("BROKE", "bold red"),
+}
+_OUTCOMES = {"passed": "bold green", "failed": "bold red", "not_judged": "bold yellow"}
 
 
 def failed_verdicts(report: Report) -> tuple[Verdict, ...]:
@@ -19,7 +28,41 @@ def failed_verdicts(report: Report) -> tuple[Verdict, ...]:
 
 
 def print_scorecard(console: Console, report: Report) -> None:
-    """Verdict first, then the numbers."""
-    from synthloom.reports.scorecard import scorecard_rows
+    """Print a report in a few lines."""
+    from synthloom.reports.scorecard import alerts, headline, scorecard_rows
 
-    scorecard_rows(report)
+    meta = report.meta
+    console.print(Text(headline(report), style=_OUTCOMES[report.outcome]))
+    if report.plan is not None:
+        console.print(Text(f"{meta.n_synth:,} rows by {meta.model} ({meta.backend}), attempt {meta.attempt}", "dim"))
+    for title, text in alerts(report):
+        console.print(Text.assemble((f"{title}: ", "bold yellow"), text))
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    grid.add_column("")
+    for title in ("value", "interval", "real vs real", "limit"):
+        grid.add_column(title, justify="right", no_wrap=True)
+    grid.add_column("")
+    for section, rows in groupby(scorecard_rows(report), key=lambda row: row.section):
+        grid.add_row(Text(section, style="bold"))
+        for row in rows:
+            grid.add_row(*_cells(row))
+    console.print()
+    console.print(grid)
+    _print_notes(console, [row for row in scorecard_rows(report) if row.status in ("failed", "error")])
+
+
+def _cells(row: ScoreRow) -> tuple[Text, ...]:
+    word, style = _MARKS[row.status]
+    dim = "dim" if row.status == "undefined" else ""
+    return (
+        Text(f"  {row.title}", style=dim), Text(row.value, style=dim), Text(row.interval, style="dim"),
+        Text(row.floor, style="dim"), Text(row.limit, style="dim"), Text(word, style=style),
+    )
+
+
+def _print_notes(console: Console, rows: list[ScoreRow]) -> None:
+    """Why a verdict failed or a metric broke, in a sentence."""
+    if rows:
+        console.print()
+    for row in rows:
+        console.print(Text.assemble((f"{row.title}: ", "bold"), row.note))

@@ -193,31 +193,20 @@ def evaluate(
         cancelled: Asked often; when true, CancelledError is raised.
     """
     from synthloom.engine import evaluate as measure_together
+    from synthloom.service.together import read_together
 
     recorder = recording(emit)
-    dataset, made, kept = _load_together(real, synthetic, holdout, overrides, recorder=recorder, cancelled=cancelled)
+    with recorder.step("read"):
+        raws = [read_raw(source, overrides=overrides) for source in (real, synthetic, holdout) if source is not None]
+        check_cancelled(cancelled)
+    with recorder.step("infer"):
+        dataset, others = read_together(raws[0], raws[1:], overrides, recorder, cancelled)
+    made, kept = others[0], others[1] if holdout is not None else None
     report = measure_together(
         dataset.frame, made, kept, dataset.schema, thresholds=thresholds, seed=seed, dataset=dataset.name,
         data_hash=dataset.sha256, notices=recorder.notices, emit=recorder, cancelled=cancelled,
     )
     return _stamped(report, dataset, seed, recorder, command)
-
-
-def _load_together(
-    real: Source, synthetic: Source, holdout: Source | None, overrides: SchemaOverrides | None, *, recorder: Recorder,
-    cancelled: Cancelled,
-) -> tuple[Dataset, pd.DataFrame, pd.DataFrame | None]:
-    """Three tables under the one schema that is inferred from the real one."""
-    from synthloom.tables.coerce import coerce
-
-    dataset = load(real, overrides=overrides, emit=recorder, cancelled=cancelled)
-    with recorder.step("read"):
-        others = [read_raw(source, overrides=overrides) for source in (synthetic, holdout) if source is not None]
-        check_cancelled(cancelled)
-    with recorder.step("infer"):
-        frames = [coerce(raw, dataset.schema) for raw in others]
-        check_cancelled(cancelled)
-    return dataset, frames[0], frames[1] if holdout is not None else None
 
 
 def versions() -> dict[str, str]:
