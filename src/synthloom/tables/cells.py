@@ -58,7 +58,8 @@ class Cells:
 
     def spread(self, values: np.ndarray, missing: Any) -> np.ndarray:
         """Values per text, shape (u,), spread to cells, shape (n,); `missing` where a cell has no text."""
-        return np.append(values, np.array([missing], dtype=values.dtype))[self.codes]
+        padded: np.ndarray = np.append(values, np.array([missing], dtype=values.dtype))
+        return padded[self.codes]
 
 
 def text_cells(series: pd.Series) -> Cells:

@@ -12,9 +12,8 @@ from synthloom.domain.schema import Column, Kind, Schema
 from synthloom.tables.canonical import canonical_dtype, check_canonical
 from synthloom.tables.cells import Cells, keep, text_cells
 from synthloom.tables.infer_frame import label_cells, without_declared_missing
-from synthloom.tables.infer_text import whole_values
 from synthloom.tables.natives import Native, read_native
-from synthloom.tables.parse_numbers import read_numbers
+from synthloom.tables.parse_numbers import read_numbers, whole_values
 from synthloom.tables.parse_times import (
     DAY,
     Times,

@@ -17,9 +17,10 @@ from synthloom.tables.cells import text_cells
 from synthloom.tables.coerce import coerce_column
 from synthloom.tables.frames import check_frame, to_pandas
 from synthloom.tables.infer_frame import infer_native
-from synthloom.tables.infer_text import Spot, infer_text
+from synthloom.tables.infer_text import infer_text
 from synthloom.tables.natives import read_native
 from synthloom.tables.raw import RawTable
+from synthloom.tables.spot import Spot
 
 
 def frame_to_raw(df: Any, name: str = "") -> RawTable:

@@ -13,10 +13,11 @@ from synthloom.domain.schema import Column, Kind, TextFormat
 from synthloom.tables.cells import Cells
 from synthloom.tables.decide import decide_whole
 from synthloom.tables.identifiers import infer_pattern
-from synthloom.tables.infer_text import Spot, forced_column, infer_text
+from synthloom.tables.infer_text import forced_column, infer_text
 from synthloom.tables.natives import Native, infinite_cell, labels_of
 from synthloom.tables.parse_numbers import float_places
 from synthloom.tables.parse_times import DAY
+from synthloom.tables.spot import Spot
 from synthloom.tables.words import scale_order
 
 _LABEL_TYPES = {"integer": "integer", "float": "decimal", "boolean": "boolean"}

@@ -50,7 +50,7 @@ class Native:
     single: bool = False
 
 
-def read_native(series: pd.Series, where: str) -> Native:
+def read_native(series: Any, where: str) -> Native:
     """Bring a frame's column to its plain form.
 
     Args:
@@ -82,7 +82,7 @@ def _plain(series: pd.Series, missing: np.ndarray, name: str, where: str) -> Nat
     """Columns whose dtype says what they are."""
     types = pd.api.types
     if missing.all() and len(missing):
-        return Native("empty", name, missing)
+        return Native("empty", string_name(series.dtype) if isinstance(series.dtype, pd.StringDtype) else name, missing)
     if types.is_bool_dtype(series.dtype):
         return Native("boolean", name, missing, series.fillna(False).to_numpy(dtype=bool))
     if types.is_integer_dtype(series.dtype):
@@ -99,12 +99,17 @@ def _plain(series: pd.Series, missing: np.ndarray, name: str, where: str) -> Nat
         return _times(series, missing, name)
     if types.is_timedelta64_dtype(series.dtype):
         return _spans(series, missing, name)
-    if types.is_string_dtype(series.dtype):
-        return Native("text", name, missing, cells=text_cells(series))
+    if isinstance(series.dtype, pd.StringDtype):
+        return Native("text", string_name(series.dtype), missing, cells=text_cells(series))
     raise _strange(f"columns of dtype {name} cannot be modelled", where)
 
 
-def _times(series: pd.Series, missing: np.ndarray, name: str) -> Native:
+def string_name(dtype: Any) -> str:
+    """`string[pyarrow]`, or `str[pyarrow]` where missing cells are NaN."""
+    return f"{'string' if dtype.na_value is pd.NA else 'str'}[{dtype.storage}]"
+
+
+def _times(series: Any, missing: np.ndarray, name: str) -> Native:
     zone = str(series.dt.tz) if series.dt.tz is not None else None
     if zone is not None:
         zone = zone.removeprefix("UTC") if zone.startswith(("UTC+", "UTC-")) else zone
@@ -119,10 +124,11 @@ def _spans(series: pd.Series, missing: np.ndarray, name: str) -> Native:
     return Native("span", name, missing, series.to_numpy(dtype="timedelta64[us]").astype("int64"), cut=cut)
 
 
-def _arrow(series: pd.Series, missing: np.ndarray, where: str) -> Native:
+def _arrow(series: Any, missing: np.ndarray, where: str) -> Native:
     """pyarrow-backed columns."""
-    kind, name = series.dtype.pyarrow_dtype, str(series.dtype)  # type: ignore[union-attr]
+    kind, name = series.dtype.pyarrow_dtype, str(series.dtype)
     types = pa.types
+    name = f"arrow_{name}" if types.is_string(kind) or types.is_large_string(kind) else name
     if missing.all() and len(missing):
         return Native("empty", name, missing)
     if types.is_decimal(kind):
@@ -203,9 +209,9 @@ def _decimals(series: pd.Series, missing: np.ndarray, name: str, where: str) -> 
     return Native("float", name, missing, values, places=places)
 
 
-def _object_times(series: pd.Series, missing: np.ndarray, name: str, where: str) -> Native:
+def _object_times(series: Any, missing: np.ndarray, name: str, where: str) -> Native:
     try:
-        moments = pd.to_datetime(series.where(~missing, None).astype("object"), utc=None).astype("datetime64[us]")
+        moments = pd.to_datetime(series.where(~missing, None).astype("object"))
     except (TypeError, ValueError):
         try:  # moments of several zones, or dates outside pandas' range of years
             filled = [None if gone else np.datetime64(v, "us") for v, gone in zip(series, missing, strict=True)]

@@ -97,7 +97,7 @@ def guess_number_format(texts: Texts, delimiter: str = ",") -> TextFormat | None
     if best[0] < 0.5:
         return None
     decimal, thousands = best[1]
-    return TextFormat(decimal_mark=decimal, thousands_mark=thousands, prefix=prefix, suffix=suffix)  # type: ignore[arg-type]
+    return TextFormat(decimal_mark=decimal, thousands_mark=thousands, prefix=prefix, suffix=suffix)
 
 
 def read_numbers(texts: Texts, style: TextFormat) -> Numbers:
@@ -162,6 +162,16 @@ def _whole(good: Texts, ok: np.ndarray) -> np.ndarray | None:
     return whole
 
 
+def whole_values(numbers: Numbers) -> np.ndarray | None:
+    """The numbers as int64 when all are whole (also when written 3.0), else None."""
+    if numbers.whole is not None:
+        return numbers.whole
+    values = numbers.values[numbers.ok]
+    if numbers.exponent or (np.abs(values) > 2**53).any() or (values != np.rint(values)).any():
+        return None
+    return np.where(numbers.ok, numbers.values, 0).astype("int64")
+
+
 def decimal_places(numbers: Numbers) -> tuple[int | None, int | None]:
     """(precision, decimals): places to round to (None: full precision) and places shown at least (None: none)."""
     places = numbers.fraction[numbers.ok]
@@ -178,7 +188,8 @@ def float_places(values: np.ndarray, single: bool = False) -> int | None:
         single: Whether they came from float32.
     """
     for digits in range(10):
-        rounded = np.round(values, digits)
+        with np.errstate(over="ignore", invalid="ignore"):  # 1e306 times ten: not the same, so more digits are tried
+            rounded = np.round(values, digits)
         same = rounded.astype("float32") == values.astype("float32") if single else rounded == values
         if same.all():
             return digits

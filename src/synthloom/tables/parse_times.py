@@ -241,7 +241,7 @@ def _offset(groups: dict[str, Texts], pattern: str, n: int) -> np.ndarray | None
         return np.zeros(n, dtype="int64") if pattern.endswith(("Z", " UTC", " GMT")) else None
     part = pc.if_else(pc.equal(groups["z"], "Z"), "+0000", pc.replace_substring(groups["z"], ":", ""))
     number = pc.cast(pc.utf8_slice_codeunits(part, 1, 5), pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-    minutes = number // 100 * 60 + number % 100
+    minutes: np.ndarray = number // 100 * 60 + number % 100
     return np.where(to_bool(pc.starts_with(part, "-")), -minutes, minutes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -38,14 +39,31 @@ def restore(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.RangeIndex(len(table)))
 
 
-def _restore_column(series: pd.Series, column: Column) -> pd.Series:
+def _restore_column(series: pd.Series, column: Column) -> Any:
     dtype = column.dtype or _natural_dtype(series, column)
+    if column.kind is Kind.EMPTY:
+        return _empty(len(series), dtype)
     if dtype.startswith("category["):
         return _categorical(series, column, dtype[len("category[") : -1])
     if column.kind.is_discrete or column.kind is Kind.CONSTANT:
         values = _labels(list(column.categories), dtype, column)
-        return _take(values, series.cat.codes.to_numpy())
+        return _take(values, series.cat.codes.to_numpy(), _null(dtype))
     return _cast(series, dtype, column)
+
+
+def _empty(n: int, dtype: str) -> Any:
+    """A column of missing cells in a dtype."""
+    if dtype.startswith("object"):
+        return pd.Series([_null(dtype)] * n, dtype=object)
+    if dtype.startswith("category["):
+        labels = pd.Index(_empty(0, dtype[len("category[") : -1]))
+        return pd.Series(pd.Categorical.from_codes(np.full(n, -1), labels))
+    if dtype.startswith("str"):
+        return pd.Series([None] * n, dtype=_string_type(dtype))
+    if _is_arrow(dtype):
+        return pd.Series(pd.array(pa.nulls(n, _arrow_type(dtype)), dtype=pd.ArrowDtype(_arrow_type(dtype))))
+    target: Any = pd.api.types.pandas_dtype(dtype)
+    return pd.Series([None] * n, dtype=pd.Int64Dtype() if target.kind in "iub" and isinstance(target, np.dtype) else target)
 
 
 def _natural_dtype(series: pd.Series, column: Column) -> str:
@@ -67,7 +85,7 @@ def _natural_dtype(series: pd.Series, column: Column) -> str:
     return "object[empty, None]" if column.kind is Kind.EMPTY else "object[str]"
 
 
-def _categorical(series: pd.Series, column: Column, inner: str) -> pd.Series:
+def _categorical(series: pd.Series, column: Column, inner: str) -> Any:
     if column.kind.is_discrete or column.kind is Kind.CONSTANT:
         categories = pd.Index(_labels(list(column.categories), inner, column))
         codes = series.cat.codes.to_numpy()
@@ -75,7 +93,12 @@ def _categorical(series: pd.Series, column: Column, inner: str) -> pd.Series:
     return _cast(series, inner, column).astype("category")
 
 
-def _take(values: pd.Series, codes: np.ndarray) -> pd.Series:
+def _null(dtype: str) -> Any:
+    """What a missing cell of an object column was."""
+    return None if dtype.endswith(", None]") else np.nan
+
+
+def _take(values: Any, codes: np.ndarray, null: Any) -> Any:
     """Values at codes, missing where -1, keeping the dtype where it can hold missing cells."""
     if not (codes < 0).any():
         return values.take(codes).reset_index(drop=True)
@@ -83,10 +106,14 @@ def _take(values: pd.Series, codes: np.ndarray) -> pd.Series:
         values = values.astype("Int64")
     if values.dtype == np.dtype(bool):
         values = values.astype("boolean")
+    if values.dtype == np.dtype(object):
+        out = np.empty(len(values) + 1, dtype=object)
+        out[:-1], out[-1] = values, null
+        return pd.Series(out[codes], dtype=object)
     return values.reindex(codes).reset_index(drop=True)
 
 
-def _labels(labels: list[str], dtype: str, column: Column) -> pd.Series:
+def _labels(labels: list[str], dtype: str, column: Column) -> Any:
     """Labels as values of a dtype, one each."""
     if column.label_type == "boolean":
         truth = [label.strip().lower() in ("true", "1", "1.0") for label in labels]
@@ -108,7 +135,7 @@ def _zoned(labels: list[str]) -> bool:
     return any(re.search(r"[+-]\d\d:\d\d$", label) for label in labels)
 
 
-def _cast(series: pd.Series, dtype: str, column: Column) -> pd.Series:
+def _cast(series: Any, dtype: str, column: Column) -> Any:
     """A plain series (whole numbers, floats, bools, times, texts) as a recorded dtype."""
     series = series.reset_index(drop=True)
     if dtype.startswith("object"):
@@ -117,10 +144,10 @@ def _cast(series: pd.Series, dtype: str, column: Column) -> pd.Series:
         return series.dt.to_period(dtype[len("period[") : -1])
     if dtype.startswith("interval["):
         return pd.Series(pd.arrays.IntervalArray([_interval(t) for t in series], dtype=dtype))
-    if dtype.endswith("[pyarrow]") and not dtype.startswith("string"):
+    if dtype.startswith("str"):
+        return _strings(series, column).astype(_string_type(dtype))
+    if _is_arrow(dtype):
         return _arrow(series, dtype, column)
-    if dtype.startswith(("string", "str")):
-        return _strings(series, column).astype(dtype)
     if column.kind is Kind.IDENTIFIER:
         series = pd.Series(pd.to_numeric(series)).astype("Int64" if series.isna().any() else "int64")
     target: Any = pd.api.types.pandas_dtype(dtype)
@@ -131,7 +158,17 @@ def _cast(series: pd.Series, dtype: str, column: Column) -> pd.Series:
     return _whole(series, target) if target.kind in "iu" else series.astype(target)
 
 
-def _whole(series: pd.Series, target: Any) -> pd.Series:
+def _is_arrow(dtype: str) -> bool:
+    return dtype.endswith("[pyarrow]") and not dtype.startswith("str")
+
+
+def _string_type(dtype: str) -> Any:
+    """`string[pyarrow]` marks missing cells with NA, `str[pyarrow]` with NaN."""
+    name, storage = dtype.removesuffix("]").split("[")
+    return pd.StringDtype(storage) if name == "string" else pd.StringDtype(storage, na_value=np.nan)
+
+
+def _whole(series: Any, target: Any) -> Any:
     """Whole numbers in a dtype, or in the next that can hold them."""
     if series.isna().any() and isinstance(target, np.dtype):
         target = pd.api.types.pandas_dtype(target.name.replace("uint", "UInt").replace("int", "Int", 1)
@@ -144,7 +181,7 @@ def _whole(series: pd.Series, target: Any) -> pd.Series:
     return series.astype(target)
 
 
-def _strings(series: pd.Series, column: Column) -> pd.Series:
+def _strings(series: Any, column: Column) -> Any:
     """Texts of a column that came as strings: words as they are, values spelt as they were."""
     if series.dtype == np.dtype(object):
         return series
@@ -155,38 +192,23 @@ def _strings(series: pd.Series, column: Column) -> pd.Series:
 def _objects(series: pd.Series, dtype: str, column: Column) -> pd.Series:
     """Object columns: the recorded Python type in each filled cell, the recorded null in the others."""
     inner = dtype[len("object[") : -1]
-    null = None if inner.endswith(", None") else np.nan
     holds = inner.removesuffix(", None")
     missing = series.isna().to_numpy(dtype=bool)
-    out = np.full(len(series), null, dtype=object)
-    filled = series[~missing]
+    out = np.full(len(series), _null(dtype), dtype=object)
+    filled: Any = series[~missing].reset_index(drop=True)
     if holds in ("str", "mixed"):
-        values = list(_strings(filled.reset_index(drop=True), column))
-    elif holds == "UUID":
-        values = [uuid.UUID(v) for v in filled]
-    elif holds == "int":
-        values = [int(v) for v in filled]
-    elif holds == "float":
-        values = [float(v) for v in filled]
-    elif holds == "bool":
-        values = [bool(v) for v in filled]
-    elif holds == "Decimal":
-        values = [_decimal(v, column.precision) for v in filled]
-    elif holds == "date":
-        values = [v.date() for v in filled]
-    elif holds == "time":
-        values = [(pd.Timestamp(0) + v % pd.Timedelta(days=1)).time() for v in filled]
-    elif holds == "datetime":
-        values = [v.to_pydatetime() for v in filled]
-    elif holds == "timedelta":
-        values = [v.to_pytimedelta() for v in filled]
+        filled = _strings(filled, column)
     elif holds.startswith("period["):
-        values = list(filled.dt.to_period(holds[len("period[") : -1]))
-    else:
-        values = [null] * len(filled)
+        filled = filled.dt.to_period(holds[len("period[") : -1])
+    convert = _PYTHON.get(holds, lambda value, _column: value)
+    values = [convert(value, column) for value in filled]
     for place, value in zip(np.flatnonzero(~missing), values, strict=True):
         out[place] = value
     return pd.Series(out, dtype=object)
+
+
+def _time_of_day(span: Any, _column: Column) -> Any:
+    return (pd.Timestamp(0) + span % pd.Timedelta(days=1)).time()
 
 
 def _decimal(value: Any, places: int | None) -> Decimal:
@@ -195,30 +217,33 @@ def _decimal(value: Any, places: int | None) -> Decimal:
     return Decimal(repr(float(value))) if places is None else Decimal(f"{value:.{places}f}")
 
 
-def _arrow(series: pd.Series, dtype: str, column: Column) -> pd.Series:
+def _arrow(series: Any, dtype: str, column: Column) -> Any:
     """pyarrow-backed columns, also of types pandas cannot name."""
-    name = dtype.removesuffix("[pyarrow]")
-    if name in ("large_string", "string"):
-        return _strings(series, column).astype(pd.ArrowDtype(getattr(pa, name)()))
-    if (match := _ARROW_DECIMAL.fullmatch(name)) is not None:
-        bits, precision, scale = match.groups()
-        kind = getattr(pa, f"decimal{bits}")(int(precision), int(scale))
-        cells = [None if pd.isna(v) else _decimal(v, max(0, int(scale))) for v in series]
+    kind = _arrow_type(dtype)
+    if pa.types.is_large_string(kind) or pa.types.is_string(kind):
+        return _strings(series, column).astype(pd.ArrowDtype(kind))
+    if pa.types.is_decimal(kind):
+        cells = [None if pd.isna(v) else _decimal(v, max(0, kind.scale)) for v in series]
         return pd.Series(pd.array(pa.array(cells, kind), dtype=pd.ArrowDtype(kind)))
-    if (match := _ARROW_TIMESTAMP.fullmatch(name)) is not None:
-        unit, zone = match.groups()
-        if zone and series.dt.tz is None:
-            series = series.dt.tz_localize("UTC")
-        return series.astype(pd.ArrowDtype(pa.timestamp(unit, zone)))
-    if name.startswith("date32") or name.startswith("date64"):
+    if pa.types.is_timestamp(kind) and kind.tz and series.dt.tz is None:
+        series = series.dt.tz_localize("UTC")
+    if pa.types.is_date(kind):
         dates = pa.array(series.to_numpy(dtype="datetime64[us]"), from_pandas=True)
-        kind = pa.date32() if name.startswith("date32") else pa.date64()
         return pd.Series(pd.array(dates.cast(pa.date32()).cast(kind), dtype=pd.ArrowDtype(kind)))
-    if name.startswith("dictionary"):
-        return series.astype("category")
     if column.kind is Kind.IDENTIFIER:
         series = pd.Series(pd.to_numeric(series)).astype("Int64")
-    return series.astype(dtype)
+    return series.astype(pd.ArrowDtype(kind))
+
+
+def _arrow_type(dtype: str) -> Any:
+    """The pyarrow type of a recorded dtype such as `decimal128(10, 2)[pyarrow]`."""
+    name = dtype.removesuffix("[pyarrow]").removeprefix("arrow_")
+    if (match := _ARROW_DECIMAL.fullmatch(name)) is not None:
+        bits, precision, scale = match.groups()
+        return getattr(pa, f"decimal{bits}")(int(precision), int(scale))
+    if (match := _ARROW_TIMESTAMP.fullmatch(name)) is not None:
+        return pa.timestamp(*match.groups())
+    return pa.type_for_alias(name)
 
 
 def _interval(text: Any) -> Any:
@@ -227,5 +252,19 @@ def _interval(text: Any) -> Any:
     match = _INTERVAL.fullmatch(text)
     assert match is not None, "labels of intervals are written by this package"  # noqa: S101
     left, low, high, right = match.groups()
-    closed = {"[]": "both", "[)": "left", "(]": "right", "()": "neither"}[left + right]
-    return pd.Interval(float(low), float(high), closed=closed)  # type: ignore[call-overload]
+    closed: Any = {"[]": "both", "[)": "left", "(]": "right", "()": "neither"}[left + right]
+    return pd.Interval(float(low), float(high), closed=closed)
+
+
+_PYTHON: dict[str, Callable[[Any, Column], Any]] = {
+    "UUID": lambda value, _: uuid.UUID(value),
+    "int": lambda value, _: int(value),
+    "float": lambda value, _: float(value),
+    "bool": lambda value, _: bool(value),
+    "Decimal": lambda value, column: _decimal(value, column.precision),
+    "date": lambda value, _: value.date(),
+    "time": _time_of_day,
+    "datetime": lambda value, _: value.to_pydatetime(),
+    "timedelta": lambda value, _: value.to_pytimedelta(),
+}
+"""A plain value as the Python type an object column held."""

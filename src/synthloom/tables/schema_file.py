@@ -81,7 +81,7 @@ def load_overrides(source: Path | str | bytes) -> SchemaOverrides:
         problem = error.problem or "the text cannot be read"
         raise SchemaError(f"{problem}.", where=place, do="Correct the YAML (or JSON) there.") from None
     except (yaml.YAMLError, RecursionError):
-        raise SchemaError("this is no YAML or JSON text.", where=name, do="Write a schema file as documented.") from None
+        raise SchemaError("this is no YAML or JSON.", where=name, do="Write a schema file as documented.") from None
     if data is None:
         return SchemaOverrides()
     if not isinstance(data, dict):

@@ -91,4 +91,5 @@ def _row_hashes(table: pd.DataFrame) -> np.ndarray:
         k: table[name].cat.codes if isinstance(table[name].dtype, pd.CategoricalDtype) else table[name]
         for k, name in enumerate(table.columns)
     }
-    return pd.util.hash_pandas_object(pd.DataFrame(coded), index=False).to_numpy()
+    hashes: np.ndarray = pd.util.hash_pandas_object(pd.DataFrame(coded), index=False).to_numpy()
+    return hashes
