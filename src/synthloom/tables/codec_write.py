@@ -135,16 +135,13 @@ def _encoded(text: str, file: FileFormat) -> bytes:
 
 # -- Parquet -----------------------------------------------------------------------------------------------------------
 
-_SOURCE_TYPES = {
-    "int8": pa.int8(), "int16": pa.int16(), "int32": pa.int32(), "int64": pa.int64(), "uint8": pa.uint8(),
-    "uint16": pa.uint16(), "uint32": pa.uint32(), "uint64": pa.uint64(), "float32": pa.float32(),
-    "float64": pa.float64(),
-}  # fmt: skip
-
 
 def write_parquet(table: pd.DataFrame, schema: Schema, sink: BinaryIO) -> None:
-    """Write a canonical table as Parquet (zstd): whole numbers as int64 with nulls, labels as dictionary or as the
-    type they had in the source, moments in microseconds with their zone.
+    """Write a canonical table as Parquet (zstd).
+
+    Columns of a frame or Parquet source keep their own types. Columns of a text source get what a reader expects:
+    whole numbers int64 with nulls, words a dictionary, truth values bool, labels that are numbers their numbers, dates
+    date32, moments microseconds with their zone.
 
     Args:
         table: Canonical table.
@@ -162,13 +159,21 @@ def write_parquet(table: pd.DataFrame, schema: Schema, sink: BinaryIO) -> None:
 
 
 def to_arrow(series: pd.Series, column: Column) -> pa.Array:
-    """One canonical column as an Arrow array in the type a reader expects."""
+    """One canonical column as an Arrow array of its source's type; what Arrow has no type for becomes text."""
+    if column.dtype is not None:
+        from synthloom.tables.restore import restore
+
+        own = restore(series.to_frame(), Schema(columns=(column,)))[column.name]
+        try:
+            return pa.array(own, from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            return pc.if_else(pa.array(series.notna().to_numpy(dtype=bool)), spell(series, column), None)
     missing = series.isna().to_numpy(dtype=bool)
-    kind, source = column.kind, _SOURCE_TYPES.get((column.dtype or "").lower())
+    kind = column.kind
     if kind is Kind.INTEGER:
-        return _narrow(pa.array(series.to_numpy(dtype="int64", na_value=0), mask=missing), source)
+        return pa.array(series.to_numpy(dtype="int64", na_value=0), mask=missing)
     if kind is Kind.DECIMAL:
-        return _narrow(pa.array(series.to_numpy(dtype="float64"), mask=missing), source)
+        return pa.array(series.to_numpy(dtype="float64"), mask=missing)
     if kind in (Kind.DATE, Kind.TIMESTAMP):
         return _moments(series, column, missing)
     if kind is Kind.DURATION:
@@ -179,35 +184,20 @@ def to_arrow(series: pd.Series, column: Column) -> pa.Array:
     return _label_array(series, column)
 
 
-def _narrow(values: pa.Array, source: pa.DataType | None) -> pa.Array:
-    """The source's own width, where every value fits it."""
-    if source is None or source == values.type:
-        return values
-    try:
-        return pc.cast(values, source, safe=not pa.types.is_floating(source))
-    except pa.ArrowInvalid:
-        return values
-
-
 def _moments(series: pd.Series, column: Column, missing: np.ndarray) -> pa.Array:
     if column.timezone:
         utc = series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
         return pa.array(utc.astype("int64"), mask=missing).cast(pa.timestamp("us", tz=column.timezone))
     moments = pa.array(series.to_numpy(dtype="datetime64[us]"), pa.timestamp("us"), mask=missing)
-    if column.kind is Kind.DATE and not (column.dtype or "").startswith("datetime64"):
-        return pc.cast(moments, pa.date32())
-    return moments
+    return pc.cast(moments, pa.date32()) if column.kind is Kind.DATE else moments
 
 
 def _label_array(series: pd.Series, column: Column) -> pa.Array:
     codes = series.cat.codes.to_numpy()
     indices = pa.array(codes.astype("int32"), mask=codes < 0)
     words = pa.array([str(label) for label in series.cat.categories], pa.string())
-    truth = column.label_type == "boolean" or (column.label_type == "string" and column.dtype is None)
-    if column.kind is Kind.BOOLEAN and len(words) == 2 and truth:
+    if column.kind is Kind.BOOLEAN and len(words) == 2 and column.label_type in ("boolean", "string"):
         return pc.take(pa.array([False, True]), indices)
     if column.label_type in ("integer", "decimal"):
         return pc.take(pc.cast(words, pa.int64() if column.label_type == "integer" else pa.float64()), indices)
-    if column.dtype is not None and column.dtype != "category":
-        return pc.take(words, indices)
     return pa.DictionaryArray.from_arrays(indices, words, ordered=column.kind is Kind.ORDERED)

@@ -35,8 +35,8 @@ def to_pandas(frame: Any) -> pd.DataFrame:
         frame: pandas DataFrame (returned as it is), polars DataFrame or LazyFrame, or pyarrow Table.
 
     Returns:
-        A frame with the source's dtypes; text that came through Arrow is `string[pyarrow]`, whole numbers with missing
-        cells keep a nullable integer dtype.
+        A frame with the source's dtypes. Of what came through Arrow, text is `string[pyarrow]`, whole numbers with
+        missing cells have a nullable dtype, and dates and exact decimals stay Arrow's.
 
     Raises:
         UsageError: It is something else.
@@ -67,7 +67,7 @@ def _from_polars(frame: Any) -> pd.DataFrame:
 
 
 def arrow_to_pandas(table: pa.Table, label: str) -> pd.DataFrame:
-    """An Arrow table as pandas, without losing whole numbers to floats or text to Python objects.
+    """An Arrow table as pandas, without losing whole numbers to floats or cells to Python objects.
 
     Args:
         table: Flat columns.
@@ -108,26 +108,24 @@ def _nested(column: str, what: str, label: str) -> TableError:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Exact decimals as numbers, times of day as spans since midnight, views as plain text."""
+    """Extension types as what they are stored as, views as plain text."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         return _plain(pa.chunked_array([c.storage for c in column.chunks], type=kind.storage_type))
-    if pa.types.is_decimal(kind):
-        whole = kind.scale <= 0 and kind.precision <= 18
-        return pc.cast(column, pa.int64() if whole else pa.float64())
-    if pa.types.is_time(kind):
-        return pc.cast(pc.cast(pc.cast(column, pa.time64("us")), pa.int64()), pa.duration("us"))
-    if pa.types.is_string_view(kind):
-        return pc.cast(column, pa.large_string())
-    return column
+    return pc.cast(column, pa.large_string()) if pa.types.is_string_view(kind) else column
 
 
 def _to_series(column: pa.ChunkedArray) -> pd.Series:
-    """An Arrow column as a series; nullable only where a missing cell would turn whole numbers into floats."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    """An Arrow column as a series: nullable only where a missing cell would turn whole numbers into floats, and backed
+    by Arrow where pandas would make Python objects of dates and decimals.
+    """
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return pd.Series(pd.arrays.ArrowStringArray(column))
+    if pa.types.is_decimal(kind) or pa.types.is_date(kind):
+        return pd.Series(pd.arrays.ArrowExtensionArray(column))
     mapper = _NULLABLE.get if column.null_count else None
-    series: pd.Series = column.to_pandas(types_mapper=mapper, date_as_object=False)
+    series: pd.Series = column.to_pandas(types_mapper=mapper)
     return series
 
 
