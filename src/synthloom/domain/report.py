@@ -22,8 +22,16 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Atom(_Frozen):
+    """One value that a large part of a column's filled cells hold, such as 0, with its share in both tables."""
+
+    value: FiniteFloat
+    real: FiniteFloat
+    synthetic: FiniteFloat
+
+
 class NumericFigure(_Frozen):
-    """Histogram of a column on a line: shares of filled cells per bin, real and synthetic.
+    """Histogram of a column on a line: shares of filled cells per bin, real and synthetic; with the atom they sum to 1.
 
     Bins may differ in width: those that held fewer than `protection.min_support` real records were joined to a
     neighbour. The two outermost bins also hold everything beyond them.
@@ -33,10 +41,13 @@ class NumericFigure(_Frozen):
     edges: tuple[FiniteFloat, ...] = Field(description="Bin edges, one more than bins; times as POSIX seconds.")
     real: tuple[FiniteFloat, ...]
     synthetic: tuple[FiniteFloat, ...]
+    atom: Atom | None = Field(None, description="A value so frequent that it stands beside the histogram, not in it.")
     scale: Literal["linear", "asinh"] = Field(
         "linear", description="How the axis runs: evenly, or evenly in asinh(value / unit) for very skewed columns."
     )
-    unit: FiniteFloat = Field(1.0, gt=0, description="For asinh: below it the axis runs evenly, above it like a logarithm.")
+    unit: FiniteFloat = Field(
+        1.0, gt=0, description="For asinh: below it the axis runs evenly, above it like a logarithm."
+    )
 
 
 class DiscreteFigure(_Frozen):
@@ -56,7 +67,9 @@ class ColumnReport(_Frozen):
     kind: Kind
     reason: str
     sensitive: bool = False
-    missing_real: float = Field(description="Share of missing cells; of 1 to min_support - 1 cells: that of min_support.")
+    missing_real: float = Field(
+        description="Share of missing cells; 1 to min_support - 1 of them count as min_support."
+    )
     missing_synthetic: float
     shape: FiniteFloat | None = Field(None, description="Column shape score, 1 is best.")
     figure: NumericFigure | DiscreteFigure | None = None
@@ -68,7 +81,9 @@ class Associations(_Frozen):
     names: tuple[str, ...]
     real: tuple[tuple[FiniteFloat | None, ...], ...]
     synthetic: tuple[tuple[FiniteFloat | None, ...], ...]
-    omitted: int = Field(0, ge=0, description="Modelled columns left out: the least variable ones, where there are many.")
+    omitted: int = Field(
+        0, ge=0, description="Modelled columns left out: the least variable ones, where there are many."
+    )
     rows: int | None = Field(None, description="Rows of each table it rests on, where not all of them.")
 
 
@@ -85,7 +100,9 @@ class Protection(_Frozen):
 
     level: PrivacyLevel
     min_support: int = Field(ge=1, description="No released value rests on fewer distinct records.")
-    settings: dict[str, Any] = Field(default_factory=dict, description="The method's privacy settings, such as leaf_floor.")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="The method's privacy settings, such as leaf_floor."
+    )
 
 
 class Meta(_Frozen):
@@ -102,16 +119,20 @@ class Meta(_Frozen):
     data_hash: str | None = Field(None, description="sha256 of the dataset.")
     dataset: str | None = Field(None, description="Name of the dataset for people.")
     versions: dict[str, str] = Field(default_factory=dict)
-    timings: dict[str, float] = Field(default_factory=dict, description="Seconds per step; added by whoever ran the engine.")
+    timings: dict[str, float] = Field(
+        default_factory=dict, description="Seconds per step; added by whoever ran the engine."
+    )
     created: str | None = Field(None, description="ISO 8601 time; added by whoever ran the engine.")
     command: str | None = Field(None, description="How to do it again.")
 
 
 class Report(_Frozen):
-    """The whole report. `utility`, `privacy` and `fairness` repeat the measurements as plain numbers under historical keys."""
+    """The whole report; `utility`, `privacy` and `fairness` repeat the measurements as plain numbers by historical key."""
 
     version: Literal[1] = 1
-    outcome: Literal["passed", "failed", "not_judged"] = Field(description="Whether every verdict of the delivered attempt passed.")
+    outcome: Literal["passed", "failed", "not_judged"] = Field(
+        description="Whether every verdict of the delivered attempt passed."
+    )
     utility: dict[str, FiniteFloat | None]
     privacy: dict[str, FiniteFloat | bool | None]
     fairness: dict[str, FiniteFloat | None]

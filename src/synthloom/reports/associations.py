@@ -1,12 +1,13 @@
 """How columns hang together: one number per pair, chosen by what the two columns are.
 
-numbers and times: Spearman's rank correlation, -1 … 1 · a number and labels: the correlation ratio of the ranks, corrected
-for the number of labels (epsilon), 0 … 1 · labels: Cramér's V, bias-corrected (Bergsma 2013), 0 … 1.
+Numbers and times: Spearman's rank correlation, -1 … 1. A number and labels: the correlation ratio of the ranks,
+corrected for the number of labels (epsilon), 0 … 1. Labels: Cramér's V, bias-corrected (Bergsma 2013), 0 … 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,9 @@ def _matrix(table: pd.DataFrame, columns: Sequence[Column], groups: dict[str, np
     out = np.full((p, p), np.nan)
     numbers = [i for i, c in enumerate(columns) if c.kind.is_numeric]
     labels = [i for i, c in enumerate(columns) if c.kind.is_discrete]
-    ranks = np.stack([_ranks(to_float(table[columns[i].name], columns[i].kind)) for i in numbers], axis=1) if numbers else np.empty((len(table), 0))
+    ranks = np.empty((len(table), len(numbers)))
+    for place, i in enumerate(numbers):
+        ranks[:, place] = _ranks(to_float(table[columns[i].name], columns[i].kind))
     out[np.ix_(numbers, numbers)] = _correlations(ranks)
     if labels:
         codes = [_grouped(table[columns[i].name], groups[columns[i].name]) for i in labels]
@@ -112,7 +115,7 @@ def _correlation_ratio(z: np.ndarray, onehot: sparse.csr_matrix, starts: np.ndar
     x = np.nan_to_num(z)
     n, s, q = (np.asarray(onehot.T @ m) for m in (mask, x, x * x))
     out = np.full((len(starts) - 1, z.shape[1]), np.nan)
-    for i, (a, b) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(starts)):
         count, total, squares = n[a:b].sum(0), s[a:b].sum(0), q[a:b].sum(0)
         levels = (n[a:b] > 0).sum(0)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from synthloom.domain.errors import ContractError
 from synthloom.domain.event import Fallback, Loss, Notice
 from synthloom.domain.guarantee import Guarantee, PrivacyGuarantee
 from synthloom.domain.measurement import Failed, Measured, Measurement, Threshold, Undefined, Verdict
@@ -16,6 +17,7 @@ from synthloom.domain.run import Attempt, DPRequest
 from synthloom.domain.schema import Column, Schema
 from synthloom.reports.associations import MAX_COLUMNS, associations
 from synthloom.reports.distributions import column_figure, column_shape, missing_share
+from synthloom.reports.words import number
 
 HISTORICAL_KEYS = {
     "utility": ("ks_mean", "corr_delta", "auroc", "c_index"),
@@ -38,7 +40,7 @@ def build_report(
 
     Args:
         train: Canonical rows the method has learnt from.
-        holdout: Canonical rows kept back; not shown, only counted by `meta`.
+        holdout: Canonical rows kept back; nothing of it is shown.
         synthetic: Canonical rows as delivered.
         schema: The one schema of all three.
         meta: What was run, on what.
@@ -54,6 +56,8 @@ def build_report(
         losses: Training losses, thinned out to at most 400 per name.
         dp: Differential privacy as asked for.
     """
+    if holdout is not None and tuple(holdout.columns) != schema.names:
+        raise ContractError("the holdout's columns are not the schema's.")
     support = protection.min_support if protection else _DEFAULT_SUPPORT
     scores = _column_scores(measurements)
     columns = tuple(_column(c, train[c.name], synthetic[c.name], support, scores) for c in schema)
@@ -64,7 +68,9 @@ def build_report(
     return Report(
         outcome="not_judged" if not verdicts else "passed" if all(v.passed for v in verdicts) else "failed",
         utility=numbers["utility"],
-        privacy={**numbers["privacy"], "dp_requested": dp is not None, "dp_effective": effective, "dp_epsilon": epsilon},
+        privacy={
+            **numbers["privacy"], "dp_requested": dp is not None, "dp_effective": effective, "dp_epsilon": epsilon,
+        },
         fairness=numbers["fairness"],
         meta=meta, plan=plan, guarantee=guarantee, protection=protection, measurements=tuple(measurements),
         verdicts=tuple(verdicts), columns=columns, associations=associations(train, synthetic, shown, omitted),
@@ -101,8 +107,8 @@ def _verdict(threshold: Threshold, measurement: Measurement | None) -> Verdict:
 def _compared(threshold: Threshold, outcome: Measured) -> dict[str, bool | str]:
     limit, value, most = threshold.limit, outcome.value, threshold.comparison == "at_most"
     passed = value <= limit if most else value >= limit
-    word, side = ("at most", "above") if most else ("at least", "below")
-    reason = f"{value:.3g} {'is' if passed else 'is not'} {word} {limit:g}"
+    side = "above" if most else "below"
+    reason = f"{number(value)} is {'within' if passed else side} the limit of {limit:g}"
     interval = outcome.interval
     if passed and interval and (interval.high > limit if most else interval.low < limit):
         reason += f"; its {interval.level:.0%} interval reaches {side} the limit"
@@ -138,7 +144,9 @@ def _column_scores(measurements: Sequence[Measurement]) -> dict[str, float]:
     return {}
 
 
-def _column(column: Column, train: pd.Series, synthetic: pd.Series, support: int, scores: dict[str, float]) -> ColumnReport:
+def _column(
+    column: Column, train: pd.Series, synthetic: pd.Series, support: int, scores: dict[str, float]
+) -> ColumnReport:
     shape = scores.get(column.name)
     return ColumnReport(
         name=column.name, kind=column.kind, reason=column.reason, sensitive=column.sensitive,
@@ -160,7 +168,8 @@ def _most_variable(schema: Schema, columns: Sequence[ColumnReport]) -> tuple[lis
 def _entropy(column: ColumnReport) -> float:
     if column.figure is None:
         return 0.0
-    p = np.array([s for s in column.figure.real if s > 0])
+    atom = getattr(column.figure, "atom", None)
+    p = np.array([s for s in (*column.figure.real, atom.real if atom else 0.0) if s > 0])
     return float(-(p * np.log(p)).sum()) * (1 - column.missing_real)
 
 

@@ -11,14 +11,17 @@ import math
 import numpy as np
 import pandas as pd
 
-from synthloom.domain.report import DiscreteFigure, NumericFigure
+from synthloom.domain.report import Atom, DiscreteFigure, NumericFigure
 from synthloom.domain.schema import Column, Kind
 from synthloom.tables.canonical import labels_to_codes, to_float
 
 MAX_BINS = 32
-MAX_LABELS = 12
+MAX_LABELS = 8
+ATOM_SHARE = 0.3  # a value this frequent would flatten the histogram of the others
 _DAY = 86400.0
-_CLOCK_STEPS = (1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 10800.0, 21600.0, 43200.0, _DAY, 2 * _DAY, 7 * _DAY)
+_CLOCK_STEPS = (
+    1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 10800.0, 21600.0, 43200.0, _DAY, 2 * _DAY, 7 * _DAY,
+)
 _MONTH_STEPS = (1, 3, 6, 12, 24, 60, 120, 240, 600, 1200)
 _ROUND = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)  # steps of a decade on an asinh axis
 
@@ -96,18 +99,30 @@ def _label_counts(codes: np.ndarray, column: Column) -> np.ndarray:
 
 def _numeric(train: np.ndarray, synthetic: np.ndarray, column: Column, min_support: int) -> NumericFigure | None:
     real, drawn = np.sort(train[~np.isnan(train)]), synthetic[~np.isnan(synthetic)]
-    if len(real) < 2 * min_support or not len(drawn):
+    totals = len(real), len(drawn)
+    if totals[0] < 2 * min_support or not totals[1]:
         return None
+    atom = _atom(real, drawn, min_support)
+    if atom is not None:
+        real, drawn = real[real != atom.value], drawn[drawn != atom.value]
     low, high = float(real[min_support - 1]), float(real[-min_support])
     unit = None if column.kind in (Kind.DATE, Kind.TIMESTAMP) else _skew_unit(real, low, high)
     edges = _edges(low, high, column.kind, len(real)) if unit is None else _asinh_edges(low, high, unit)
-    counts = [_histogram(x, edges) for x in (real, drawn)]
-    edges, merged = _join_small(edges, counts[0], counts[1], min_support)
+    edges, counts = _join_small(edges, _histogram(real, edges), _histogram(drawn, edges), min_support)
     return NumericFigure(
-        edges=tuple(edges.tolist()), real=tuple((merged[0] / len(real)).tolist()),
-        synthetic=tuple((merged[1] / len(drawn)).tolist()),
+        edges=tuple(edges.tolist()), real=tuple((counts[0] / totals[0]).tolist()),
+        synthetic=tuple((counts[1] / totals[1]).tolist()), atom=atom,
         scale="linear" if unit is None else "asinh", unit=unit or 1.0,
     )
+
+
+def _atom(real: np.ndarray, drawn: np.ndarray, min_support: int) -> Atom | None:
+    """The most frequent real value, where it is frequent and enough other records are left for a histogram."""
+    values, counts = np.unique(real, return_counts=True)
+    i = int(counts.argmax())
+    if len(values) < 8 or counts[i] < ATOM_SHARE * len(real) or len(real) - counts[i] < 4 * min_support:
+        return None
+    return Atom(value=float(values[i]), real=float(counts[i] / len(real)), synthetic=float((drawn == values[i]).mean()))
 
 
 def _histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -186,6 +201,7 @@ def _calendar_edges(low: float, high: float, bins: int, *, whole_days: bool) -> 
     if span <= steps[-1]:
         return _multiples(low, high, next(s for s in steps if s >= span))
     months = next((m for m in _MONTH_STEPS if m * 30.44 * _DAY >= span), _MONTH_STEPS[-1])
-    first, last = (int(np.datetime64(math.floor(x), "s").astype("datetime64[M]").astype(int)) // months for x in (low, high))
+    ends = np.array([math.floor(low), math.floor(high)]).astype("datetime64[s]").astype("datetime64[M]").astype(int)
+    first, last = (ends // months).tolist()
     starts = (np.arange(first, last + 2) * months).astype("datetime64[M]")
     return starts.astype("datetime64[s]").astype("int64").astype("float64")

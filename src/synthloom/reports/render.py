@@ -64,7 +64,7 @@ def report_json_schema() -> dict[str, Any]:
 
 def to_html(report: Report) -> str:
     """report.html: one file that needs nothing else, neither scripts nor network; equal reports give equal text."""
-    return _environment().get_template("report.html.j2").render(view(report))
+    return environment().get_template("report.html.j2").render(view(report))
 
 
 def to_pdf(report: Report) -> bytes:
@@ -76,14 +76,14 @@ def to_pdf(report: Report) -> bytes:
         MissingDependencyError: Pango, which lays out the text, is not installed.
     """
     try:
-        from weasyprint import HTML  # noqa: PLC0415  # heavy, and needs a system library
-        from weasyprint.text.fonts import FontConfiguration  # noqa: PLC0415
-        from weasyprint.urls import URLFetcher  # noqa: PLC0415
+        from weasyprint import HTML  # heavy, and needs a system library
+        from weasyprint.text.fonts import FontConfiguration
+        from weasyprint.urls import URLFetcher
     except OSError as error:
         raise MissingDependencyError(
             f"the PDF needs the system library Pango ({str(error).splitlines()[0]}).", where="report.pdf",
-            do="Install it: `apt-get install libpango-1.0-0 libpangoft2-1.0-0` (Debian, Ubuntu) or `brew install pango` "
-            "(macOS). report.html holds the same content.",
+            do="Install it: `apt-get install libpango-1.0-0 libpangoft2-1.0-0` (Debian, Ubuntu) or "
+            "`brew install pango` (macOS). report.html holds the same content.",
         ) from None
     page = HTML(string=to_html(report), url_fetcher=URLFetcher(allowed_protocols=["data"]), media_type="print")
     drawn: bytes = page.write_pdf(
@@ -96,10 +96,11 @@ def _identifier(report: Report) -> bytes:
     return hashlib.sha256(to_json(report)).digest()[:16]
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates, with everything that comes from a table escaped."""
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("synthloom.reports", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, finalize=_finalize,
+        loader=jinja2.PackageLoader("synthloom.reports", "templates"), autoescape=True, finalize=_finalize,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )
 
 

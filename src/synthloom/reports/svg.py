@@ -21,7 +21,9 @@ LOOKS = {
     "real-line": f'fill="none" stroke="{REAL}" stroke-width="1.2" stroke-linejoin="round"',
     "real-bar": f'fill="{REAL}" fill-opacity="0.75"',
     "real-text": f'fill="{REAL}"',
-    "synthetic-line": f'fill="none" stroke="{SYNTHETIC}" stroke-width="1.4" stroke-dasharray="3 1.6" stroke-linejoin="round"',
+    "synthetic-line": (
+        f'fill="none" stroke="{SYNTHETIC}" stroke-width="1.4" stroke-dasharray="3 1.6" stroke-linejoin="round"'
+    ),
     "synthetic-bar": f'fill="none" stroke="{SYNTHETIC}" stroke-width="1" stroke-dasharray="2.4 1.2"',
     "synthetic-text": f'fill="{SYNTHETIC}"',
     "rule": f'fill="none" stroke="{RULE}" stroke-width="1"',
@@ -29,6 +31,7 @@ LOOKS = {
     "track": 'fill="#eef1f4"',
     "interval": f'fill="{REAL}" fill-opacity="0.28"',
     "dot": f'fill="{REAL}"',
+    "mark": f'fill="{INK}"',
     "floor": f'fill="#ffffff" stroke="{MUTED}" stroke-width="1.1"',
     "limit": f'fill="none" stroke="{LIMIT}" stroke-width="1.3" stroke-dasharray="4 2"',
     "limit-text": f'fill="{LIMIT}"',
@@ -39,21 +42,32 @@ LOOKS = {
 
 
 def clean(text: str) -> str:
-    """Text without characters that XML forbids (controls, lone surrogates): each becomes U+FFFD; line ends become spaces."""
-    spaced = " ".join(text.split()) if any(c in text for c in "\r\n\t") else text
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or ord(c) in (0xFFFE, 0xFFFF) else c for c in spaced)
+    """Text without what XML forbids (controls, lone surrogates: each becomes U+FFFD), line ends and tabs as spaces."""
+    if any(c in text for c in "\r\n\t"):
+        text = " ".join(text.split())
+    return "".join("\ufffd" if _forbidden(c) else c for c in text)
+
+
+def _forbidden(c: str) -> bool:
+    return unicodedata.category(c) in ("Cc", "Cs") or ord(c) in (0xFFFE, 0xFFFF)
+
+
+def text_width(text: str) -> int:
+    """Columns that text takes on a screen: wide characters (CJK, emoji) count as two, combining ones as none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def shorten(text: str, width: int) -> str:
-    """At most `width` columns of text, an ellipsis for the rest; wide characters (CJK, emoji) count as two."""
+    """At most `width` columns of text, the end replaced by an ellipsis where it is longer."""
     text = clean(text)
-    used, kept = 0, []
+    if text_width(text) <= width:
+        return text
+    kept = ""
     for c in text:
-        used += 0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        if used > width:
-            return "".join(kept[:-1]).rstrip() + "…"
-        kept.append(c)
-    return text
+        if text_width(kept + c) >= width:
+            break
+        kept += c
+    return kept.rstrip() + "…"
 
 
 def fmt(x: float) -> str:
@@ -85,11 +99,11 @@ class Drawing:
         """A path in SVG's own words."""
         self._parts.append(f'<path class="{look}" {LOOKS[look]} d="{points}"/>')
 
-    def line(self, x1: float, y1: float, x2: float, y2: float, look: str = "rule") -> None:
+    def line(self, x1: float, y1: float, x2: float, y2: float, *, look: str = "rule") -> None:
         """A straight line."""
         self.path(f"M{fmt(x1)} {fmt(y1)}L{fmt(x2)} {fmt(y2)}", look)
 
-    def rect(self, x: float, y: float, width: float, height: float, look: str, radius: float = 0) -> None:
+    def rect(self, x: float, y: float, width: float, height: float, *, look: str, radius: float = 0) -> None:
         """A rectangle; one without width is left out."""
         if width > 0.05 and height > 0:
             corner = f' rx="{fmt(radius)}"' if radius else ""
@@ -120,14 +134,24 @@ class Drawing:
             f"{escape(clean(text))}</text>"
         )
 
-    def cells(self, x: float, y: float, size: float, places: Sequence[tuple[int, int]], colour: str, look: str) -> None:
-        """Many equal squares of one colour as one path: (row, column) each."""
-        d = "".join(f"M{fmt(x + c * size)} {fmt(y + r * size)}h{fmt(size)}v{fmt(size)}h-{fmt(size)}z" for r, c in places)
+    def bar(self, corner: tuple[float, float], size: tuple[float, float], colour: str, look: str) -> None:
+        """A rectangle in a colour of its own."""
+        (x, y), (width, height) = corner, size
+        box = f'x="{fmt(x)}" y="{fmt(y)}" width="{fmt(width)}" height="{fmt(height)}"'
+        self._parts.append(f'<rect class="{look}" fill="{colour}" {box}/>')
+
+    def cells(
+        self, corner: tuple[float, float], size: float, places: Sequence[tuple[int, int]], colour: str, look: str
+    ) -> None:
+        """Many equal squares of one colour as one path: (row, column) each, counted from the corner."""
+        x, y = corner
+        square = f"h{fmt(size)}v{fmt(size)}h-{fmt(size)}z"
+        d = "".join(f"M{fmt(x + c * size)} {fmt(y + r * size)}{square}" for r, c in places)
         self._parts.append(f'<path class="{look}" fill="{colour}" d="{d}"/>')
 
     def markup(self) -> Markup:
         """The finished image."""
-        return Markup(self._head + "".join(self._parts) + "</svg>")  # noqa: S704  # every text in it went through escape
+        return Markup(self._head + "".join(self._parts) + "</svg>")  # noqa: S704  # all text went through escape
 
 
 def short_number(x: float) -> str:
@@ -135,9 +159,8 @@ def short_number(x: float) -> str:
     if x == 0:
         return "0"
     size = abs(x)
-    for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if size >= factor:
-            factor = 1e3 if letter == "k" else factor
+    for least, factor, letter in ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if size >= least:
             return f"{x / factor:.4g}{letter}".replace("-", "−")
     text = f"{x:.4g}" if size >= 1e-4 else f"{x:.2g}"
     return text.replace("-", "−", 1)
@@ -154,6 +177,12 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+_DAY = 86400
+_CLOCK = (
+    1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10800, 21600, 43200, _DAY, 2 * _DAY, 7 * _DAY, 14 * _DAY, 28 * _DAY,
+)
+
+
 def time_ticks(low: float, high: float, most: int = 4) -> list[tuple[float, str]]:
     """Calendar marks within POSIX seconds [low, high] with their names."""
     days = (high - low) / 86400
@@ -161,20 +190,21 @@ def time_ticks(low: float, high: float, most: int = 4) -> list[tuple[float, str]
         return _month_ticks(low, high, most, "Y")
     if days > 75:
         return _month_ticks(low, high, most, "M")
-    steps = (1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10800, 21600, 43200, 86400, 2 * 86400, 7 * 86400, 14 * 86400, 28 * 86400)
-    step = next((s for s in steps if (high - low) / s <= most), steps[-1])
+    step = next((s for s in _CLOCK if (high - low) / s <= most), _CLOCK[-1])
     marks = np.arange(math.ceil(low / step), math.floor(high / step) + 1) * float(step)
     long, short = ("D", slice(0, 10)) if step >= 86400 else ("m", slice(11, 16)) if step >= 60 else ("s", slice(11, 19))
     return [(float(s), str(np.datetime64(int(s), "s").astype(f"datetime64[{long}]"))[short]) for s in marks]
 
 
 def _month_ticks(low: float, high: float, most: int, unit: str) -> list[tuple[float, str]]:
-    first, last = (np.datetime64(math.floor(x), "s").astype(f"datetime64[{unit}]").astype(int) for x in (low, high))
+    ends = np.array([math.floor(low), math.floor(high)]).astype("datetime64[s]")
+    first, last = ends.astype(f"datetime64[{unit}]").astype("int64").tolist()
     choices = (1, 2, 5, 10, 20, 50, 100, 200, 500) if unit == "Y" else (1, 2, 3, 4, 6, 12)
     step = next((s for s in choices if (last - first) / s <= most), choices[-1])
-    marks = [m for m in range(int(first), int(last) + 1) if (m + (1970 if unit == "Y" else 0)) % step == 0]
-    named = [(float(np.datetime64(m, unit).astype("datetime64[s]").astype("int64")), str(np.datetime64(m, unit))) for m in marks]
-    return [(s, name) for s, name in named if low <= s <= high]
+    counts = [m for m in range(first, last + 1) if (m + (1970 if unit == "Y" else 0)) % step == 0]
+    marks = np.array(counts, dtype="int64").astype(f"datetime64[{unit}]")
+    seconds = marks.astype("datetime64[s]").astype("int64").tolist()
+    return [(float(s), str(m)) for s, m in zip(seconds, marks, strict=True) if low <= s <= high]
 
 
 def span_text(seconds: float) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 from markupsafe import Markup
@@ -12,8 +10,11 @@ from markupsafe import Markup
 from synthloom.domain.guarantee import PrivacyGuarantee
 from synthloom.domain.measurement import Failed, Measured, Measurement, Threshold, Undefined
 from synthloom.domain.report import ColumnReport, Report
-from synthloom.reports import figures, words
+from synthloom.reports import figures, gauges, heatmaps, words
 from synthloom.reports.associations import MAX_ROWS
+from synthloom.reports.details import facts, reference
+from synthloom.reports.svg import shorten
+from synthloom.reports.words import percent
 
 _INTRO = {
     "fidelity": "How alike the synthetic table is to the real one, whatever it is used for.",
@@ -27,32 +28,45 @@ _UNLIKE = 3
 
 def view(report: Report) -> dict[str, Any]:
     """Everything the template prints."""
-    limits = {v.threshold.key: v.threshold for v in report.verdicts}
-    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in _INTRO}
-    uids = (f"s{i}" for i in itertools.count())
-    for m in report.measurements:
-        groups[words.group_of(m)].append(_measure(m, limits.get(m.info.key), uids))
     return {
-        "report": report, "meta": report.meta, "dark_cells": Markup(_dark_cells()),  # noqa: S704  # our own colours
-        "title": report.meta.dataset or "a table", "headline": words.headline(report), "subline": words.subline(report),
-        "alerts": words.alerts(report), "verdicts": _verdicts(report), "facts": _facts(report),
-        "intro": _INTRO, "groups": groups, "has_floors": any(m.floor for m in report.measurements),
-        "columns": [_column(c, f"c{i}") for i, c in enumerate(report.columns)], "unlike": _unlike(report),
-        "heatmaps": figures.heatmaps_svg(report.associations, "h") if report.associations else None,
-        "pairs": _pairs(report), "max_rows": f"{MAX_ROWS:,}", "frontier": _frontier(report),
-        "losses": figures.losses_svg(report.losses, "l"), "attempts": _attempts(report), "refinements": _refinements(report),
-        "rules": _rules(report), "formal": isinstance(report.guarantee, PrivacyGuarantee), "guarantee": report.guarantee,
-        "guarantee_sentence": words.guarantee_sentence(report),
-        "not_promised": words.not_promised(report), "glossary": words.glossary(), "kinds": _kinds(report),
-        "num": words.number, "percent": percent, "settings_text": settings_text,
+        "report": report, "meta": report.meta, "title": report.meta.dataset or "a table",
+        "dark_cells": Markup(_dark_cells()),  # noqa: S704  # our own colours
+        "num": words.number, "settings_text": settings_text,
+        **_verdict_view(report), **_method_view(report), **_evidence_view(report),
     }
 
 
-def percent(share: float) -> str:
-    """A share as a percentage that never rounds something to nothing."""
-    if 0 < share < 0.0005:
-        return "<0.1%"
-    return f"{share:.1%}".replace(".0%", "%")
+def _verdict_view(report: Report) -> dict[str, Any]:
+    return {
+        "headline": words.headline(report), "subline": words.subline(report), "alerts": words.alerts(report),
+        "verdicts": _verdicts(report), "facts": _facts(report),
+    }
+
+
+def _method_view(report: Report) -> dict[str, Any]:
+    return {
+        "kinds": _kinds(report), "guarantee_sentence": words.guarantee_sentence(report),
+        "formal": isinstance(report.guarantee, PrivacyGuarantee), "guarantee": report.guarantee,
+        "rules": _rules(report),
+        "refinements": _refinements(report), "attempts": _attempts(report),
+        "losses": figures.losses_svg(report.losses, "l"),
+    }
+
+
+def _evidence_view(report: Report) -> dict[str, Any]:
+    limits = {v.threshold.key: v.threshold for v in report.verdicts}
+    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in _INTRO}
+    for i, m in enumerate(report.measurements):
+        groups[words.group_of(m.info.key)].append(_measure(m, limits.get(m.info.key), f"s{i}"))
+    related = report.associations
+    return {
+        "intro": _INTRO, "groups": groups, "has_floors": any(m.floor for m in report.measurements),
+        "has_references": any(reference(m) is not None for m in report.measurements),
+        "columns": [_column(c, f"c{i}") for i, c in enumerate(report.columns)], "unlike": _unlike(report),
+        "heatmaps": heatmaps.heatmaps_svg(related, "h") if related else None, "pairs": _pairs(report),
+        "pair_names": [shorten(n, 30) for n in related.names] if related else [], "max_rows": f"{MAX_ROWS:,}",
+        "frontier": _frontier(report),
+    }
 
 
 def settings_text(settings: dict[str, Any]) -> str:
@@ -79,46 +93,28 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     g = report.guarantee
     formal = f"ε = {words.number(g.epsilon)}, δ = {g.delta:.3g}" if isinstance(g, PrivacyGuarantee) else "none"
     return [
-        ("Real rows", f"{meta.n_real:,}"), ("Synthetic rows", f"{meta.n_synth:,}"), ("Columns", f"{len(report.columns):,}"),
+        ("Real rows", f"{meta.n_real:,}"), ("Synthetic rows", f"{meta.n_synth:,}"),
+        ("Columns", f"{len(report.columns):,}"),
         ("Method", meta.model.replace("_", " ")), ("Privacy level", level or "not set"), ("Formal guarantee", formal),
     ]
 
 
-def _measure(m: Measurement, threshold: Threshold | None, uids: Iterator[str]) -> dict[str, Any]:
-    status = "measured" if isinstance(m.outcome, Measured) else "undefined" if isinstance(m.outcome, Undefined) else "failed"
-    floor = m.floor
+def _measure(m: Measurement, threshold: Threshold | None, uid: str) -> dict[str, Any]:
+    kinds = {Measured: "measured", Undefined: "undefined", Failed: "failed"}
     return {
         "key": m.info.key, "title": m.info.title, "explanation": m.info.explanation, "source": m.info.source,
-        "direction": words.direction_text(m), "status": status, "value": words.outcome_text(m.outcome),
+        "direction": words.direction_text(m), "status": kinds[type(m.outcome)], "value": words.outcome_text(m.outcome),
         "interval": words.interval_text(m.outcome), "reason": words.outcome_reason(m.outcome),
-        "floor": words.outcome_text(floor), "floor_reason": words.outcome_reason(floor),
-        "floor_failed": isinstance(floor, Failed),
-        "strip": figures.strip_svg(m, threshold, next(uids)), "details": _details(m),
-        "inputs": ", ".join(m.info.inputs), "limit": words.limit_text(threshold) if threshold else "",
+        "floor": words.outcome_text(m.floor), "floor_reason": words.outcome_reason(m.floor),
+        "strip": gauges.strip_svg(m, threshold, uid, reference(m)), "facts": facts(m),
     }
-
-
-def _details(m: Measurement) -> list[tuple[str, str]]:
-    """Plain numbers among a metric's details; breakdowns per column or pair stay in report.json."""
-    if not isinstance(m.outcome, Measured):
-        return []
-    out = []
-    for name, value in m.outcome.details.items():
-        if isinstance(value, bool | str):
-            out.append((_say(name), str(value).lower() if isinstance(value, bool) else value))
-        elif isinstance(value, int | float):
-            out.append((_say(name), words.number(value)))
-    return out
-
-
-def _say(name: str) -> str:
-    return name.replace("_", " ").replace("tpr", "TPR").replace("fpr", "FPR").replace("auc", "AUC")
 
 
 def _column(column: ColumnReport, uid: str) -> dict[str, Any]:
     missing = max(column.missing_real, column.missing_synthetic) > 0
     return {
-        "name": column.name, "kind": column.kind.value, "reason": column.reason, "sensitive": column.sensitive,
+        "name": column.name, "short_name": shorten(column.name, 48), "kind": column.kind.value,
+        "reason": column.reason, "sensitive": column.sensitive,
         "shape": f"{column.shape:.3f}" if column.shape is not None else "",
         "missing": f"{percent(column.missing_real)} / {percent(column.missing_synthetic)}" if missing else "",
         "missing_real": percent(column.missing_real), "missing_synthetic": percent(column.missing_synthetic),
@@ -136,7 +132,7 @@ def _pairs(report: Report) -> list[dict[str, str]]:
         return []
     return [
         {"a": a, "b": b, "real": _signed(r), "synthetic": _signed(s), "gap": f"{abs(r - s):.2f}"}
-        for a, b, r, s in figures.changed_pairs(report.associations) if abs(r - s) >= 0.005
+        for a, b, r, s in heatmaps.changed_pairs(report.associations) if abs(r - s) >= 0.005
     ]
 
 
@@ -165,7 +161,8 @@ def _attempts(report: Report) -> list[dict[str, Any]]:
             "params": settings_text(a.plan.params), "refinements": ", ".join(a.plan.refinements).replace("_", " "),
             "reason": a.plan.reason, "delivered": a.number == report.meta.attempt, "passed": a.passed,
             "values": [
-                {"passed": v.passed, "value": values.get(v.threshold.key, "–"), "name": v.threshold.name} for v in a.verdicts
+                {"passed": v.passed, "value": values.get(v.threshold.key, "–"), "name": v.threshold.name}
+                for v in a.verdicts
             ],
         })
     return rows
@@ -174,8 +171,11 @@ def _attempts(report: Report) -> list[dict[str, Any]]:
 def _refinements(report: Report) -> list[dict[str, str]]:
     titles = {m.info.key: m.info.title for m in report.measurements}
     return [
-        {"step": effect.step.replace("_", " "), "metric": titles.get(key, key), "before": words.number(effect.before[key]),
-         "after": words.number(effect.after[key]) if key in effect.after else "–"}
+        {
+            "step": effect.step.replace("_", " "), "metric": titles.get(key, key),
+            "before": words.number(effect.before[key]),
+            "after": words.number(effect.after[key]) if key in effect.after else "–",
+        }
         for effect in report.refinements for key in effect.before
     ]
 
@@ -193,7 +193,7 @@ def _frontier(report: Report) -> Markup | None:
             if x is not None and y is not None:
                 others.append((f"attempt {a.number}", x, y))
     limit = next((v.threshold.limit for v in report.verdicts if v.threshold.key == attack.info.key), None)
-    return figures.frontier_svg(fidelity, attack, others, limit, "f")
+    return gauges.frontier_svg(fidelity, attack, others, limit, "f")
 
 
 def _first(measurements: tuple[Measurement, ...], start: str) -> Measurement | None:
@@ -202,4 +202,4 @@ def _first(measurements: tuple[Measurement, ...], start: str) -> Measurement | N
 
 def _dark_cells() -> str:
     """Heat map colours for dark screens, one rule per level."""
-    return "@media screen and (prefers-color-scheme: dark){" + figures.dark_cells_css() + "}"
+    return "@media screen and (prefers-color-scheme: dark){" + heatmaps.dark_cells_css() + "}"
