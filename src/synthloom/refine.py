@@ -137,15 +137,14 @@ def protected_quantiles(known: np.ndarray, min_support: int) -> ProtectedQuantil
         else:
             counts[_nearest_atom(values, start, stop)] += counts[start:stop].sum()
             counts[start:stop] = 0
-    total = counts.sum()
-    reach = np.cumsum(counts) / total
-    before = reach - counts / total
-    levels, heights = [before[is_atom], reach[is_atom]], [values[is_atom]] * 2
+    reach = np.cumsum(counts)  # in records, whole numbers, so that where one knot ends is exactly where the next begins
+    total = reach[-1]
+    levels, heights = [(reach - counts)[is_atom] / total, reach[is_atom] / total], [values[is_atom]] * 2
     for start, stop in runs:
         floor = values[start - 1] if start else None
         ceiling = values[stop] if stop < len(values) else None
         positions, means = _group_means(values[start:stop], counts[start:stop], min_support, floor, ceiling)
-        levels.append(before[start] + positions / total)
+        levels.append((reach[start] - counts[start] + positions) / total)
         heights.append(means)
     order = np.lexsort((np.concatenate(heights), np.concatenate(levels)))
     return ProtectedQuantiles(
