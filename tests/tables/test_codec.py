@@ -342,7 +342,7 @@ _CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00\x1a"), ma
     lambda t: not any(ord(c) < 32 and c not in "\t\n\r" for c in t)
 )
 _NAMES = st.lists(
-    st.text("abcdefgh äß,;|\"'\n", min_size=1, max_size=6).filter(str.strip), min_size=2, max_size=4, unique=True
+    st.text("abcdefgh äß,;|\"'\n", max_size=6).map("name ".__add__), min_size=2, max_size=4, unique=True
 )
 
 

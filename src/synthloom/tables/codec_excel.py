@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import warnings
 import zipfile
 import zlib
 from itertools import islice
@@ -43,9 +44,11 @@ def read_excel(payload: Payload, limits: Limits, drop: frozenset[str]) -> tuple[
         ) from None
     _check_parts(payload, limits)
     try:
-        book = openpyxl.load_workbook(io.BytesIO(payload.data), read_only=True, data_only=True)
-        sheets = {s.title: _grid(s, payload.name, limits) for s in book.worksheets}
-        book.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # openpyxl warns of decoration it drops: styles, validation, drawings
+            book = openpyxl.load_workbook(io.BytesIO(payload.data), read_only=True, data_only=True)
+            sheets = {s.title: _grid(s, payload.name, limits) for s in book.worksheets}
+            book.close()
     except TableError:
         raise
     except Exception:  # noqa: BLE001  # openpyxl meets a damaged workbook with errors of every sort
@@ -77,25 +80,33 @@ def _check_parts(payload: Payload, limits: Limits) -> None:
 
 def _grid(sheet: Any, label: str, limits: Limits) -> tuple[int, list[tuple[Any, ...]]]:
     """The sheet row of the first filled row, and the rows from there to the last filled one."""
+    sheet.reset_dimensions()  # the size a sheet claims may be the whole grid
     rows: list[tuple[Any, ...]] = []
     first, cells, last = 1, 0, 0
-    for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
-        if not rows and all(c is None for c in row):
+    for number, wide in enumerate(sheet.iter_rows(values_only=True), start=1):
+        row = _without_tail(wide)
+        if not rows and not row:
             first = number + 1
             continue
         cells += len(row)
         if cells > limits.max_cells:
             raise TableError(f"a sheet has more than {limits.max_cells:,} cells.", where=label, do="Take a sample.")
         rows.append(row)
-        if any(c is not None for c in row):
-            last = len(rows)
+        last = len(rows) if row else last
     return first, rows[:last]
+
+
+def _without_tail(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    end = len(row)
+    while end and row[end - 1] is None:
+        end -= 1
+    return row[:end]
 
 
 def _frame(
     rows: list[tuple[Any, ...]], first: int, label: str, limits: Limits, drop: frozenset[str]
 ) -> pd.DataFrame:
-    width = max((i + 1 for row in rows for i, c in enumerate(row) if c is not None), default=0)
+    width = max(map(len, rows))
     names = ["" if c is None else str(c) for c in (*rows[0], *(None,) * width)][:width]
     check_names(names, f"{label}, row {first}", limits)
     table = {}

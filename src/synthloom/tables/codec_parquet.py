@@ -67,7 +67,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _read_batches(payload: Payload, wanted: list[str], texts: list[str], limits: Limits) -> pa.Table:
     label = payload.name
-    file = pq.ParquetFile(pa.BufferReader(payload.data), read_dictionary=texts)
+    file = pq.ParquetFile(pa.BufferReader(payload.data), read_dictionary=texts, page_checksum_verification=True)
     rows = file.metadata.num_rows
     batches, size, done = [], 0, 0
     for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):

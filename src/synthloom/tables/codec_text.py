@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,8 @@ from synthloom.tables.raw import RawTable
 
 _BLOCK_BYTES = 1 << 23
 _MAX_BLOCK_BYTES = 2**31 - 1
+_HEADER_ROWS = 300
+_NUMBER = re.compile(r"\s*[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s*")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def read_text(payload: Payload, limits: Limits, drop: frozenset[str]) -> RawTabl
     header = next(records(data, dialect))
     names = _column_names(data, header, dialect, payload.name, limits)
     text = _Text(data, dialect, header, names, payload.name, limits, drop)
+    _refuse_record_as_header(text)
     table = _parse(text)
     cells = {n: pd.arrays.ArrowStringArray(table.column(i)) for i, n in enumerate(names)}
     file = FileFormat(
@@ -107,6 +112,27 @@ def _column_names(data: bytes, header: Record, dialect: Dialect, label: str, lim
     names = [cell_text(data, span, dialect.quote) for span in header.spans]
     check_names(names, where, limits)
     return names
+
+
+def _refuse_record_as_header(text: _Text) -> None:
+    """A first line whose words are values of their own columns is a row: taken for names, it would be published.
+
+    Numbers in it say nothing, since years and plain indices do serve as names.
+    """
+    words = {i: name for i, name in enumerate(text.names) if not _NUMBER.fullmatch(name)}
+    walk = islice(records(text.data, text.dialect), 1, _HEADER_ROWS)
+    seen: dict[int, int] = dict.fromkeys(words, 0)
+    for record in walk:
+        for i, word in words.items():
+            if i < len(record.spans):
+                seen[i] += cell_text(text.data, record.spans[i], text.dialect.quote) == word
+    again = sum(times >= 2 for times in seen.values())
+    if again and 2 * again >= len(words) and (again >= 2 or len(words) < len(text.names)):
+        raise TableError(
+            "the first line looks like a row, not like column names: its words are values of their columns.",
+            where=text.where(text.header),
+            do="Put a line of column names above it.",
+        )
 
 
 def _parse(text: _Text) -> pa.Table:

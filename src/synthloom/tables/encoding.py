@@ -112,7 +112,7 @@ def _is_mostly_utf8(data: bytes) -> bool:
             continue
         decoded = chunk.decode("utf-8", errors="replace")
         wrong = decoded.count("\ufffd")
-        good += sum(1 for c in re.findall(r"[^\x00-\x7f]+", decoded) for _ in c) - wrong
+        good += len(decoded) - len(decoded.encode("ascii", "ignore")) - wrong
         bad += wrong
     return good > bad
 

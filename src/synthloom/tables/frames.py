@@ -222,7 +222,10 @@ def check_names(names: list[str], label: str, limits: Limits, *, what: str = "he
     twice = {n: at for n, at in seen.items() if len(at) > 1}
     if twice:
         which = "; ".join(f"{n!r} as columns {_listed(at)}" for n, at in list(twice.items())[:5])
-        raise TableError(f"column names stand twice: {which}.", where=label, do="Give every column its own name.")
+        do = "Give every column its own name."
+        if what == "header":
+            do += " If the first line is already a row, put a line of names above it."
+        raise TableError(f"column names stand twice: {which}.", where=label, do=do)
 
 
 def _listed(numbers: list[int]) -> str:
