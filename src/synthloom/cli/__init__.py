@@ -10,6 +10,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+_CANCELLED = """{"version": 1, "command": null, "ok": false, "exit_code": 130, "result": null, "error": \
+{"code": "cancelled", "what": "stopped before anything was begun.", "where": null, "do": null}, "notices": []}
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code.
@@ -23,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         code = start(words)
     except KeyboardInterrupt:  # before or between the commands' own handling
-        sys.stderr.write("Cancelled.\n")
+        if "--json" in words:
+            sys.stdout.write(_CANCELLED)
+        else:
+            sys.stderr.write("Cancelled.\n")
         code = 130
     sys.exit(code)

@@ -22,7 +22,7 @@ from synthloom.domain.event import Cancelled, Emit, Event
 
 T = TypeVar("T")
 
-GRACE = 0.7
+GRACE = 0.5
 """Seconds a worker gets to stop by itself."""
 
 _TICK = 0.05
@@ -77,7 +77,7 @@ def perform(job: Job[T], display: Display, on_stop: Callable[[], None] = lambda:
             _show(worker.events, display)
     if asked.is_set() and not worker.value:
         on_stop()
-        raise CancelledError("nothing was left behind.")
+        raise CancelledError("stopped; nothing unfinished was left behind.")
     if worker.error is not None:
         raise worker.error
     return worker.value[0]
