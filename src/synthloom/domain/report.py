@@ -127,7 +127,7 @@ class Meta(_Frozen):
 
 
 class Report(_Frozen):
-    """The whole report; `utility`, `privacy` and `fairness` repeat the measurements as plain numbers by historical key."""
+    """The whole report; `utility`, `privacy` and `fairness` repeat the measurements as plain numbers by key."""
 
     version: Literal[1] = 1
     outcome: Literal["passed", "failed", "not_judged"] = Field(

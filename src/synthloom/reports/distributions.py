@@ -17,6 +17,7 @@ from synthloom.tables.canonical import labels_to_codes, to_float
 
 MAX_BINS = 32
 MAX_LABELS = 8
+MAX_ORDERED = 16
 ATOM_SHARE = 0.3  # a value this frequent would flatten the histogram of the others
 _DAY = 86400.0
 _CLOCK_STEPS = (
@@ -78,7 +79,7 @@ def _discrete(train: np.ndarray, synthetic: np.ndarray, column: Column, min_supp
     if not real.sum() or not drawn.sum():
         return None
     ranked = np.argsort(-real, kind="stable")
-    shown = int(min((real >= min_support).sum(), MAX_LABELS))
+    shown = int(min((real >= min_support).sum(), MAX_ORDERED if column.kind is Kind.ORDERED else MAX_LABELS))
     # Few labels under `other` could be counted back from the rest, so it takes in the next rarest until it is safe.
     while shown and 0 < real[ranked[shown:]].sum() < min_support:
         shown -= 1
@@ -150,8 +151,8 @@ def _join_small(
 
 def _skew_unit(real: np.ndarray, low: float, high: float) -> float | None:
     """Where an asinh axis should turn from even to logarithmic, or None where a plain axis shows the column well."""
-    body = float(np.subtract(*np.quantile(real, [0.95, 0.05])))
-    if high - low <= 12 * body:
+    body = float(np.subtract(*np.quantile(real, [0.75, 0.25])))
+    if high - low <= 9 * body:
         return None
     magnitudes = np.abs(real[real != 0])
     if not len(magnitudes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from markupsafe import Markup
@@ -53,16 +54,24 @@ def _numeric(column: ColumnReport, figure: NumericFigure, uid: str) -> Markup:
     d.path(_steps(xs, ys[0], base), "real-line")
     d.path(_steps(xs, ys[1], base), "synthetic-line")
     d.line(left, base, left + width, base, look="axis")
-    free = -1e9
-    for value, name in _axis(figure, column.kind):
-        x = left + (place(value) - low) / (high - low) * width
-        room = 2.4 * len(name)
-        x_text = min(max(x, left + room), left + width - room)
-        if x_text - room > free:
-            d.line(x, base, x, base + 3, look="axis")
-            d.text(x_text, base + 12, name, anchor="middle")
-            free = x_text + room + 4
+    for x, text_x, name in _labels(figure, column.kind, lambda v: left + (place(v) - low) / (high - low) * width):
+        d.line(x, base, x, base + 3, look="axis")
+        d.text(text_x, base + 12, name, anchor="middle")
     return d.markup()
+
+
+def _labels(figure: NumericFigure, kind: Kind, spot: Callable[[float], float]) -> list[tuple[float, float, str]]:
+    """Marks of an axis as (place, place of the text, text): as many as stand beside each other without touching."""
+    ends = spot(figure.edges[0]), spot(figure.edges[-1])
+    for most in (6, 5, 4, 3, 2):
+        placed = []
+        for value, name in _axis(figure, kind, most):
+            room = 2.4 * len(name)
+            placed.append((spot(value), min(max(spot(value), ends[0] + room), ends[1] - room), name))
+        gaps = [b[1] - a[1] - 2.4 * (len(a[2]) + len(b[2])) for a, b in pairwise(placed)]
+        if placed and min(gaps, default=9) > 5:
+            return placed
+    return placed[:1]
 
 
 def _placer(figure: NumericFigure) -> Callable[[float], float]:
@@ -78,18 +87,19 @@ def _steps(xs: Sequence[float], ys: np.ndarray, base: float) -> str:
     return "".join(parts) + f"V{fmt(base)}"
 
 
-def _axis(figure: NumericFigure, kind: Kind) -> list[tuple[float, str]]:
+def _axis(figure: NumericFigure, kind: Kind, most: int) -> list[tuple[float, str]]:
     low, high = figure.edges[0], figure.edges[-1]
     if kind in (Kind.DATE, Kind.TIMESTAMP):
-        return time_ticks(low, high)
+        return time_ticks(low, high, most)
     if figure.scale == "asinh":
         tops = [figure.unit * 10.0**i for i in range(20) if figure.unit * 10.0**i <= max(abs(low), abs(high))]
         marks = [-t for t in reversed(tops)] + [0.0] + tops
-        return [(m, value_text(m, kind)) for m in marks if low <= m <= high]
+        marks = [m for m in marks if low <= m <= high]
+        return [(m, value_text(m, kind)) for m in marks[:: math.ceil(len(marks) / most)]]
     if kind is Kind.DURATION:
         per = next((s for s in (86400.0, 3600.0, 60.0) if high - low > 3 * s), 1.0)
-        return [(t * per, span_text(t * per)) for t in ticks(low / per, high / per)]
-    return [(t, short_number(t)) for t in ticks(low, high)]
+        return [(t * per, span_text(t * per)) for t in ticks(low / per, high / per, most)]
+    return [(t, short_number(t)) for t in ticks(low, high, most)]
 
 
 def _in_words(column: ColumnReport, figure: NumericFigure) -> str:
@@ -119,7 +129,7 @@ def _discrete(column: ColumnReport, figure: DiscreteFigure, uid: str) -> Markup:
     names = [*figure.labels]
     if figure.other:
         names.append(f"{figure.other} other label{'s' if figure.other > 1 else ''}")
-    row, short = 15.0, [shorten(n, 15) or "(blank)" for n in names]
+    row, short = 15.0 if len(names) <= 10 else 13.0, [shorten(n, 15) or "(blank)" for n in names]
     left = 11 + 5 * max(text_width(n) for n in short)
     room = _WIDTH - left - 73
     words = "; ".join(f"{n}: {r:.1%} and {s:.1%}" for n, r, s in zip(names, figure.real, figure.synthetic, strict=True))

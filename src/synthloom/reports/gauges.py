@@ -93,11 +93,12 @@ def frontier_svg(
     a, b = fidelity.outcome, attack.outcome
     if not isinstance(a, Measured) or not isinstance(b, Measured):
         return None
-    left, top, width, height = 40.0, 12.0, 290.0, 150.0
-    worst_x = max(0.6, a.value + 0.02, *(o[1] + 0.02 for o in others))
+    left, top, width, height = 54.0, 14.0, 290.0, 150.0
+    far = a.interval.high if a.interval else a.value
+    worst_x = min(1.0, max(0.6, *(v + 0.02 for v in [a.value, far, *(o[1] for o in others)])))
     reach = [b.value, limit or 0.5, *(o[2] for o in others), b.interval.high if b.interval else 0.5]
-    worst_y = max(0.6, *(v + 0.01 for v in reach))
-    low_x, low_y = (min(0.5, v) for v in (a.value, b.value))
+    worst_y = min(1.0, max(0.6, *(v + 0.01 for v in reach)))
+    low_x, low_y = (min(0.5, *_values(m)) for m in (fidelity, attack))
 
     def spot(x: float, y: float) -> tuple[float, float]:
         return left + (worst_x - x) / (worst_x - low_x) * width, top + (y - low_y) / (worst_y - low_y) * height
@@ -116,9 +117,13 @@ def frontier_svg(
     for t in ticks(low_y, worst_y, 6):
         d.text(left - 5, spot(low_x, t)[1] + 3, f"{t:g}", anchor="end", size=7.5)
     d.text(left + width / 2, top + height + 26, "told apart from real data → hard to tell apart", anchor="middle")
-    d.text(10, top + height / 2, "leaks membership → private", anchor="middle", turn=True)
+    d.text(12, top + height / 2, "leaks membership → private", anchor="middle", turn=True)
     _frontier_points(d, spot, fidelity, attack, others)
     return d.markup()
+
+
+def _values(measurement: Measurement) -> list[float]:
+    return [o.value for o in (measurement.outcome, measurement.floor) if isinstance(o, Measured)]
 
 
 def _frontier_points(
