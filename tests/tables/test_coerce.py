@@ -140,21 +140,22 @@ def test_a_frames_column_comes_back_as_it_was(name: str) -> None:
         assert {type(v) for v in back["x"].dropna()} == {type(v) for v in filled}
 
 
+def columns_of(cells: st.SearchStrategy[object], dtype: object) -> st.SearchStrategy[pd.Series]:
+    return st.lists(cells, min_size=N, max_size=N).map(lambda v: pd.Series(v, dtype=dtype))
+
+
+WORDS = st.text(st.characters(categories=["Lu", "Ll", "Nd", "Po"]), min_size=1, max_size=4)
 COLUMNS = st.one_of(
-    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=N, max_size=N).map(lambda v: pd.Series(v, dtype="int64")),
-    st.lists(st.one_of(st.none(), st.integers(-5, 5)), min_size=N, max_size=N).map(lambda v: pd.Series(v, dtype="Int64")),
-    st.lists(st.floats(allow_infinity=False), min_size=N, max_size=N).map(lambda v: pd.Series(v, dtype="float64")),
-    st.lists(st.floats(allow_infinity=False, width=32), min_size=N, max_size=N).map(
-        lambda v: pd.Series(v, dtype="float32")
-    ),
-    st.lists(st.one_of(st.none(), st.text(max_size=4)), min_size=N, max_size=N).map(lambda v: pd.Series(v, dtype=object)),
-    st.lists(st.one_of(st.none(), st.booleans()), min_size=N, max_size=N).map(lambda v: pd.Series(v, dtype="boolean")),
-    st.lists(
-        st.one_of(st.none(), st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1))), min_size=N, max_size=N
-    ).map(lambda v: pd.Series(v, dtype="datetime64[us]")),
-    st.lists(st.one_of(st.none(), st.timedeltas(dt.timedelta(-99999), dt.timedelta(99999))), min_size=N, max_size=N).map(
-        lambda v: pd.Series(v, dtype="timedelta64[us]")
-    ),
+    columns_of(st.integers(-(2**63), 2**63 - 1), "int64"),
+    columns_of(st.none() | st.integers(-5, 5), "Int64"),
+    columns_of(st.floats(allow_infinity=False), "float64"),
+    columns_of(st.floats(allow_infinity=False, width=32), "float32"),
+    columns_of(st.none() | WORDS, object),
+    columns_of(st.none() | st.sampled_from(["", "a", "?", "NA", "True", "1.5"]), "string[python]"),
+    columns_of(st.none() | st.sampled_from(["0", "1", "12"]), "string[pyarrow]"),
+    columns_of(st.none() | st.booleans(), "boolean"),
+    columns_of(st.none() | st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1)), "datetime64[us]"),
+    columns_of(st.none() | st.timedeltas(dt.timedelta(-99999), dt.timedelta(99999)), "timedelta64[us]"),
 )
 
 

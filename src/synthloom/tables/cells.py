@@ -59,7 +59,8 @@ class Cells:
     def spread(self, values: np.ndarray, missing: Any) -> np.ndarray:
         """Values per text, shape (u,), spread to cells, shape (n,); `missing` where a cell has no text."""
         padded: np.ndarray = np.append(values, np.array([missing], dtype=values.dtype))
-        return padded[self.codes]
+        spread: np.ndarray = padded[self.codes]
+        return spread
 
 
 def text_cells(series: pd.Series) -> Cells:

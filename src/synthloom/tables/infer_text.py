@@ -31,14 +31,16 @@ def infer_text(cells: Cells, spot: Spot, declared: Sequence[str] = (), ordered: 
     gone = gone_texts(cells, spot, among_values=True)
     if spot.override.kind is not None:
         return forced_column(cells, spot, spot.override.kind, declared)
-    if not cells.counts[~gone].any():
+    if not cells.counts[~gone].any() and (spot.spelt or not cells.counts.any()):
         return make_column(cells, gone, spot, Kind.EMPTY, "no cell is filled")
+    if not cells.counts[~gone].any():
+        return words_column(cells, gone_texts(cells, spot, False), spot)
     if ordered or declared:
         if not ordered and (truth := truth_labels(declared)):
             return truth_column(cells, gone, spot, truth, "the two words are a known pair of no and yes")
         return words_column(cells, gone_texts(cells, spot, False), spot, declared=declared, ordered=ordered)
     texts = keep(cells.texts, ~gone)
-    if len(texts) == 1:
+    if len(texts) == 1 and (spot.spelt or gone_texts(cells, spot, False).sum() == gone.sum()):
         return single_column(cells, gone, spot)
     truth = truth_labels(texts.to_pylist()) if len(texts) == 2 else None
     if truth and not {t.strip() for t in truth} <= {"0", "1", "0.0", "1.0"}:
@@ -129,8 +131,7 @@ def _forced_numbers(cells: Cells, gone: np.ndarray, spot: Spot, kind: Kind) -> C
 def _forced_truth(cells: Cells, gone: np.ndarray, spot: Spot) -> Column:
     given = spot.override.categories
     if given is not None and len(given) == 2:
-        given_labels = (given[0], given[1])
-        return truth_column(cells, gone_texts(cells, spot, False), spot, given_labels, "the schema file says so")
+        return truth_column(cells, gone, spot, (given[0], given[1]), "the schema file says so")
     labels = sorted(keep(cells.texts, ~gone).to_pylist())
     if len(labels) != 2:
         raise SchemaError(f"the schema file says boolean, but {len(labels)} different words occur.", where=spot.where(),

@@ -34,7 +34,7 @@ def numbers_found(cells: Cells, gone: np.ndarray, spot: Spot) -> Found | None:
     numbers = read_numbers(texts, style)
     if not numbers.ok.any() or (numbers.leading_zeros and not style.prefix.strip() + style.suffix.strip()):
         return None
-    if numbers.whole is None and not numbers.fraction.any() and not numbers.exponent:
+    if numbers.whole is None and not numbers.fraction.any() and not numbers.exponent.any():
         return None  # whole numbers too long to be amounts: words, or an identifier
     return Found("numbers", numbers.ok, lambda: numbers_column(cells, gone, spot, numbers, style))
 

@@ -24,7 +24,7 @@ def single_column(cells: Cells, gone: np.ndarray, spot: Spot) -> Column:
     texts = keep(cells.texts, ~gone)
     style = guess_number_format(texts)
     numbers = read_numbers(texts, TextFormat()) if style is not None else None
-    plain = numbers is not None and bool(numbers.ok.all()) and not numbers.leading_zeros
+    plain = spot.spelt and numbers is not None and bool(numbers.ok.all()) and not numbers.leading_zeros
     label_type: LabelType = "string"
     if plain and numbers is not None:
         label_type = "integer" if numbers.whole is not None and not numbers.fraction.any() else "decimal"
@@ -38,7 +38,9 @@ def truth_column(cells: Cells, gone: np.ndarray, spot: Spot, labels: tuple[str, 
     """A boolean column of two labels (false, true) as spelt."""
     words = {label.strip() for label in labels}
     label_type: LabelType = "string"
-    if words <= {"0", "1"}:
+    if not spot.spelt:
+        label_type = "string"  # strings of a frame stay strings
+    elif words <= {"0", "1"}:
         label_type = "integer"
     elif words <= {"0.0", "1.0"}:
         label_type = "decimal"

@@ -39,7 +39,7 @@ class Numbers:
         whole: int64, shape (u,), when every `ok` text is a whole number within int64; else None.
         ok: Which texts are numbers, shape (u,).
         fraction: Digits after the decimal mark of each text, shape (u,); 0 where not `ok`.
-        exponent: Whether any number is written with an exponent.
+        exponent: Which texts are numbers written with an exponent, shape (u,).
         leading_zeros: Whether any number starts with a zero before another digit.
     """
 
@@ -47,7 +47,7 @@ class Numbers:
     whole: np.ndarray | None
     ok: np.ndarray
     fraction: np.ndarray
-    exponent: bool
+    exponent: np.ndarray
     leading_zeros: bool
 
 
@@ -117,15 +117,16 @@ def read_numbers(texts: Texts, style: TextFormat) -> Numbers:
         good = keep(plain, ok)
         values[~ok] = np.nan
     fraction = np.zeros(len(texts), dtype="int64")
-    exponent = to_bool(pc.match_substring(good, "e", ignore_case=True))
+    exponent = np.zeros(len(texts), dtype=bool)
+    exponent[ok] = powers = to_bool(pc.match_substring(good, "e", ignore_case=True))
     point = pc.find_substring(good, ".").to_numpy(zero_copy_only=False)
     length = pc.binary_length(good).to_numpy(zero_copy_only=False)
-    fraction[ok] = np.where((point >= 0) & ~exponent, length - point - 1, 0)
+    fraction[ok] = np.where((point >= 0) & ~powers, length - point - 1, 0)
     zeros = bool(to_bool(pc.match_substring_regex(good, r"^[-+]?0[0-9]")).any())
     whole = None
     if not exponent.any() and not fraction.any():
         whole = _whole(good, ok)
-    return Numbers(values, whole, ok, fraction, bool(exponent.any()), zeros)
+    return Numbers(values, whole, ok, fraction, exponent, zeros)
 
 
 def _plain(texts: Texts, style: TextFormat) -> tuple[Texts, np.ndarray]:
@@ -167,17 +168,17 @@ def whole_values(numbers: Numbers) -> np.ndarray | None:
     if numbers.whole is not None:
         return numbers.whole
     values = numbers.values[numbers.ok]
-    if numbers.exponent or (np.abs(values) > 2**53).any() or (values != np.rint(values)).any():
+    if numbers.exponent.any() or (np.abs(values) > 2**53).any() or (values != np.rint(values)).any():
         return None
     return np.where(numbers.ok, numbers.values, 0).astype("int64")
 
 
 def decimal_places(numbers: Numbers) -> tuple[int | None, int | None]:
     """(precision, decimals): places to round to (None: full precision) and places shown at least (None: none)."""
-    places = numbers.fraction[numbers.ok]
+    places = numbers.fraction[numbers.ok & ~numbers.exponent]
     most, least = int(places.max(initial=0)), int(places.min()) if len(places) else 0
-    precision = None if numbers.exponent or most > 12 else most
-    return precision, least if least and not numbers.exponent else None
+    precision = None if numbers.exponent.any() or most > 12 else most
+    return precision, least or None
 
 
 def float_places(values: np.ndarray, single: bool = False) -> int | None:

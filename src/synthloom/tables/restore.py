@@ -63,7 +63,9 @@ def _empty(n: int, dtype: str) -> Any:
     if _is_arrow(dtype):
         return pd.Series(pd.array(pa.nulls(n, _arrow_type(dtype)), dtype=pd.ArrowDtype(_arrow_type(dtype))))
     target: Any = pd.api.types.pandas_dtype(dtype)
-    return pd.Series([None] * n, dtype=pd.Int64Dtype() if target.kind in "iub" and isinstance(target, np.dtype) else target)
+    if isinstance(target, np.dtype) and target.kind in "iub":  # these hold no gaps
+        target = pd.BooleanDtype() if target.kind == "b" else pd.Int64Dtype()
+    return pd.Series([None] * n, dtype=target)
 
 
 def _natural_dtype(series: pd.Series, column: Column) -> str:
@@ -182,11 +184,11 @@ def _whole(series: Any, target: Any) -> Any:
 
 
 def _strings(series: Any, column: Column) -> Any:
-    """Texts of a column that came as strings: words as they are, values spelt as they were."""
+    """Texts of a column that came as strings: words as they are, values (and their gaps, if spelt) as they were."""
     if series.dtype == np.dtype(object):
         return series
     texts = pd.Series(spell(series, column).to_pylist(), dtype=object)
-    return texts.where(series.notna(), None)
+    return texts if column.text.missing else texts.where(series.notna(), None)
 
 
 def _objects(series: pd.Series, dtype: str, column: Column) -> pd.Series:
@@ -194,17 +196,23 @@ def _objects(series: pd.Series, dtype: str, column: Column) -> pd.Series:
     inner = dtype[len("object[") : -1]
     holds = inner.removesuffix(", None")
     missing = series.isna().to_numpy(dtype=bool)
+    if holds == "str" and column.text.missing and series.dtype != np.dtype(object):
+        missing[:] = False  # gaps between values were spelt
     out = np.full(len(series), _null(dtype), dtype=object)
     filled: Any = series[~missing].reset_index(drop=True)
     if holds in ("str", "mixed"):
         filled = _strings(filled, column)
     elif holds.startswith("period["):
         filled = filled.dt.to_period(holds[len("period[") : -1])
-    convert = _PYTHON.get(holds, lambda value, _column: value)
+    convert = _PYTHON.get(holds, _as_is)
     values = [convert(value, column) for value in filled]
     for place, value in zip(np.flatnonzero(~missing), values, strict=True):
         out[place] = value
     return pd.Series(out, dtype=object)
+
+
+def _as_is(value: Any, _column: Column) -> Any:
+    return value
 
 
 def _time_of_day(span: Any, _column: Column) -> Any:

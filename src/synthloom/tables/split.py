@@ -74,7 +74,9 @@ def _stratified(strata: np.ndarray, size: int, rng: np.random.Generator) -> np.n
         return np.empty(0, dtype="int64")
     shuffled = rng.permutation(n)
     order = shuffled[np.argsort(strata[shuffled], kind="stable")]
-    return order[np.floor((np.arange(size) + rng.random()) * (n / size)).astype("int64").clip(0, n - 1)]
+    picks = np.floor((np.arange(size) + rng.random()) * (n / size)).astype("int64").clip(0, n - 1)
+    chosen: np.ndarray = order[picks]
+    return chosen
 
 
 def _seen(holdout: pd.DataFrame, train: pd.DataFrame, schema: Schema) -> np.ndarray:
@@ -91,5 +93,5 @@ def _row_hashes(table: pd.DataFrame) -> np.ndarray:
         k: table[name].cat.codes if isinstance(table[name].dtype, pd.CategoricalDtype) else table[name]
         for k, name in enumerate(table.columns)
     }
-    hashes: np.ndarray = pd.util.hash_pandas_object(pd.DataFrame(coded), index=False).to_numpy()
+    hashes: np.ndarray = pd.util.hash_pandas_object(pd.DataFrame(coded), index=False).to_numpy(dtype="uint64")
     return hashes

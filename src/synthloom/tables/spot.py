@@ -11,7 +11,7 @@ import numpy as np
 from synthloom.domain.errors import SchemaError
 from synthloom.domain.event import Emit, Notice
 from synthloom.domain.schema import Column, ColumnOverride, Kind, TextFormat
-from synthloom.tables.cells import Cells
+from synthloom.tables.cells import Cells, is_in
 from synthloom.tables.raw import RawTable
 
 
@@ -56,10 +56,12 @@ class Found:
 
 
 def gone_texts(cells: Cells, spot: Spot, among_values: bool) -> np.ndarray:
-    """Texts that mean a missing cell. In frames only values have spelt ones; words stay as they are."""
+    """Texts that mean a missing cell: never a label a person listed. In frames only values have spelt ones."""
     if spot.spelt or among_values:
-        return cells.missing(among_values, spot.override.missing)
-    return np.isin(np.array(cells.texts.to_pylist(), dtype=object), list(spot.override.missing))
+        gone = cells.missing(among_values, spot.override.missing)
+    else:
+        gone = is_in(cells.texts, spot.override.missing)
+    return gone & ~is_in(cells.texts, spot.override.categories) if spot.override.categories else gone
 
 
 def make_column(cells: Cells, gone: np.ndarray, spot: Spot, kind: Kind, reason: str, **facts: Any) -> Column:
@@ -70,7 +72,8 @@ def make_column(cells: Cells, gone: np.ndarray, spot: Spot, kind: Kind, reason: 
     spellings = np.flatnonzero(gone & (cells.counts > 0))
     if len(spellings):
         spelt = cells.texts[int(spellings[np.argmax(cells.counts[spellings])])].as_py()
-        text = text.model_copy(update={"missing": spelt})
+        marked = n - int(cells.counts.sum())  # cells of a frame that are null, not spelt
+        text = text.model_copy(update={"missing": spelt if cells.counts[spellings].sum() > marked else ""})
         if len(spellings) > 1 and spot.spelt:
             ways = f"missing cells are spelt in {len(spellings)} ways; the most frequent is kept."
             spot.notice("missing_spellings", ways)
