@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -212,6 +214,18 @@ def test_no_source_at_all() -> None:
         read_table(io.StringIO("a,b\n1,2\n"))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="is no source"):
         read_table(pd.DataFrame())  # type: ignore[arg-type]
+
+
+def test_excel_without_its_library_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['openpyxl'] = None\n"  # as if it were not installed
+        "from synthloom.tables.codec import read_table\n"
+        "from synthloom.domain.errors import MissingDependencyError\n"
+        "try:\n    read_table(sys.stdin.buffer)\n"
+        "except MissingDependencyError as error:\n    print(error.text())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=workbook([["a"], [1]]), capture_output=True, check=True)
+    assert b"pip install 'synthloom[excel]'" in done.stdout
 
 
 def test_years_and_indices_are_names() -> None:
