@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import synthloom
+from synthloom.domain.artifact import ARTIFACT_NAMES
 
 PUBLIC = [
     "Kind", "Report", "Schema", "SchemaOverrides", "Synthesis", "Synthesizer", "SynthloomError", "__version__",
@@ -55,3 +60,96 @@ heavy = {"torch", "sklearn", "matplotlib", "pandas", "numpy", "weasyprint", "lif
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def table(n: int = 80) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    age = rng.integers(20, 80, n)
+    return pd.DataFrame({
+        "age": age.astype("int32"), "sex": pd.Categorical(rng.choice(["f", "m"], n)), "dose": age / 10 + rng.random(n),
+    })
+
+
+@pytest.fixture(scope="module")
+def twin() -> synthloom.Synthesis:
+    return synthloom.synthesize(table(), seed=1)
+
+
+def test_a_bare_frame_is_enough(twin: synthloom.Synthesis) -> None:
+    assert list(twin.data) == ["age", "sex", "dose"]
+    assert twin.data.dtypes.to_dict() == table().dtypes.to_dict()
+    assert len(twin.data) == 80
+    assert isinstance(twin.report, synthloom.Report)
+    assert len(twin.model.sample(5)) == 5
+
+
+def test_the_command_repeats_the_run(twin: synthloom.Synthesis) -> None:
+    command = twin.report.meta.command
+    assert command is not None
+    again = eval(command, {"synthloom": synthloom, "df": table()})
+    pd.testing.assert_frame_equal(again.data, twin.data)
+
+
+def test_a_notebook_shows_the_scorecard(twin: synthloom.Synthesis) -> None:
+    page = twin.report._repr_html_()
+    assert "Membership" in page
+    assert twin._repr_html_() == page
+    assert "<script" not in page
+    assert twin.report.outcome in repr(twin)
+
+
+def test_saving_writes_every_artifact(twin: synthloom.Synthesis, tmp_path: Path) -> None:
+    folder = twin.save(tmp_path / "twin")
+    assert {p.name for p in folder.iterdir()} == set(ARTIFACT_NAMES)
+    model = synthloom.load(folder / "model.synthloom")
+    pd.testing.assert_frame_equal(model.sample(5, seed=2), twin.model.sample(5, seed=2))
+
+
+def test_polars_in_polars_out() -> None:
+    polars = pytest.importorskip("polars")
+    made = synthloom.synthesize(polars.from_pandas(table()), rows=30).data
+    assert isinstance(made, polars.DataFrame)
+    assert made.shape == (30, 3)
+
+
+def test_a_file_is_a_table_too(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    table().to_csv(path, index=False)
+    assert synthloom.synthesize(path, rows=10).report.meta.dataset == "t.csv"
+
+
+def test_what_is_said_about_columns_is_kept() -> None:
+    made = synthloom.synthesize(
+        table(), target="sex", schema={"columns": {"age": {"kind": "integer", "lower": 18}, "dose": {"drop": True}}},
+    )
+    assert list(made.data) == ["age", "sex"]
+    assert made.model.schema.target == "sex"
+    assert made.model.schema["age"].lower == 18
+
+
+def test_evaluate_gives_a_report_with_a_picture() -> None:
+    report = synthloom.evaluate(table(), table(60), holdout=table(40).sample(frac=1, random_state=0))
+    assert isinstance(report, synthloom.Report)
+    assert "Membership" in report._repr_html_()
+    assert synthloom.Report.model_validate_json(report.model_dump_json()).meta == report.meta
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"method": "no_such"}, {"rows": 0}, {"privacy": "medium"}, {"seed": -1}, {"target": "height"},
+     {"params": {"no_such": 1}}, {"refinements": ["polish"]}, {"schema": 7}],
+)
+def test_wrong_use_is_an_error_of_ours(options: dict[str, Any]) -> None:
+    with pytest.raises(synthloom.SynthloomError):
+        synthloom.synthesize(table(), **options)
+
+
+def test_a_misspelt_option_is_refused() -> None:
+    with pytest.raises(TypeError, match="row"):
+        synthloom.synthesize(table(), row=5)
+
+
+def test_thresholds_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KS_MAX", "0")
+    report = synthloom.evaluate(table(), table(70))
+    assert {v.threshold.name: v.threshold.limit for v in report.verdicts}["KS_MAX"] == 0

@@ -1,0 +1,228 @@
+"""The commands on a real table, from the words to the files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthloom.cli.app import start
+from synthloom.domain.artifact import ARTIFACT_NAMES
+from synthloom.domain.errors import MissingDependencyError
+from synthloom.reports import render
+
+MAIN = [sys.executable, "-c", "from synthloom.cli import main; main()"]
+
+
+def write_table(path: Path, n: int = 100) -> Path:
+    rng = np.random.default_rng(5)
+    time_, event = rng.exponential(300, n).astype(int) + 1, rng.integers(0, 2, n)
+    pd.DataFrame({
+        "patient": [f"P{i:05d}" for i in range(n)], "age": rng.integers(20, 80, n),
+        "grade": rng.choice(["I", "II", "III"], n), "size": np.round(rng.gamma(2, 10, n), 1),
+        "time": time_, "cens": event,
+    }).to_csv(path, index=False)
+    return path
+
+
+def document(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    code = start([*words, "--json"])
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert found["exit_code"] == code
+    return found
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_table(tmp_path_factory.mktemp("in") / "patients.csv")
+
+
+@pytest.fixture(scope="module")
+def done(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    out = tmp_path_factory.mktemp("out") / "run"
+    finished = subprocess.run(
+        [*MAIN, "run", str(table), "--survival", "time,cens", "--out", str(out), "--rows", "60", "--seed", "4"],
+        capture_output=True, text=True, check=False,
+    )
+    return out, finished
+
+
+def test_run_writes_everything_and_shows_the_scorecard(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    out, finished = done
+    assert finished.returncode == 0, finished.stderr
+    assert {p.name for p in out.iterdir()} == set(ARTIFACT_NAMES)
+    assert len(pd.read_csv(out / "synthetic.csv")) == 60
+    assert "Membership attack" in finished.stdout
+    assert str(out) in finished.stdout
+    for title in ("Reading the table", "Understanding the columns", "Learning", "Measuring", "Writing files"):
+        assert title in finished.stderr
+    assert "\x1b" not in finished.stdout + finished.stderr
+
+
+def test_the_report_tells_how_to_do_it_again(
+    done: tuple[Path, subprocess.CompletedProcess[str]], capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, _ = done
+    report = json.loads((out / "report.json").read_text())
+    assert report["meta"]["command"].startswith("synthloom run ")
+    assert "--survival time,cens" in report["meta"]["command"]
+    assert "--rows 60" in report["meta"]["command"]
+    published = document(["schema", "report"], capsys)["result"]["json_schema"]
+    jsonschema.validate(report, published)
+
+
+def test_identifiers_are_never_copied(table: Path, done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    assert not set(pd.read_csv(done[0] / "synthetic.csv")["patient"]) & set(pd.read_csv(table)["patient"])
+
+
+def test_json_quiet_and_standard_input(table: Path, tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [*MAIN, "run", "-", "--rows", "30", "--json", "--quiet", "--require-verdicts", "--out", str(tmp_path / "o")],
+        input=table.read_bytes(), capture_output=True, check=False, env=os.environ | {"CORR_MAX": "0"},
+    )
+    found = json.loads(finished.stdout)
+    assert finished.stderr == b""
+    assert finished.returncode == found["exit_code"] == 4
+    assert found["error"]["code"] == "verdict"
+    assert "CORR_MAX" in found["error"]["what"]
+    assert found["result"]["outcome"] == "failed"
+    assert {a["key"] for a in found["result"]["artifacts"]} == {f"o/{name}" for name in ARTIFACT_NAMES}
+    assert found["result"]["meta"]["n_synth"] == 30
+    assert set(found["result"]["privacy"]) >= {"mia_auc", "dup_rate", "dp_requested"}
+
+
+def test_a_foreign_folder_is_refused_before_any_work(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "thesis.tex").touch()
+    found = document(["run", str(table), "--out", str(tmp_path)], capsys)
+    assert found["exit_code"] == 8
+    assert "thesis.tex" in found["error"]["what"]
+    assert "--overwrite" in found["error"]["do"]
+
+
+def test_inspect_tells_kinds_and_writes_a_schema_file_that_works(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "schema.yaml"
+    words = ["inspect", str(table), "--survival", "time,cens"]
+    found = document([*words, "--write-schema", str(file)], capsys)
+    kinds = {c["name"]: c["kind"] for c in found["result"]["schema"]["columns"]}
+    assert kinds["patient"] == "identifier"
+    assert kinds["size"] == "decimal"
+    assert found["result"]["plan"]["reason"]
+    again = document(["inspect", str(table), "--schema", str(file)], capsys)
+    assert {c["name"]: c["kind"] for c in again["result"]["schema"]["columns"]} == kinds
+    assert start(words) == 0
+    shown = capsys.readouterr()
+    assert "identifier" in shown.out
+    assert "A run would begin with" in shown.out
+
+
+def test_sample_draws_to_standard_output_and_to_files(
+    done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = str(done[0] / "model.synthloom")
+    piped = subprocess.run(
+        [*MAIN, "sample", model, "--rows", "7", "--where", "grade=II"], capture_output=True, check=False,
+    )
+    assert piped.returncode == 0, piped.stderr
+    assert pd.read_csv(io.BytesIO(piped.stdout))["grade"].tolist() == ["II"] * 7
+    found = document(["sample", str(done[0]), "--rows", "7", "--out", str(tmp_path / "x.parquet")], capsys)
+    assert found["result"]["rows"] == 7
+    assert len(pd.read_parquet(tmp_path / "x.parquet")) == 7
+    assert document(["sample", model, "--rows", "1", "--out", str(tmp_path / "x.pdf")], capsys)["exit_code"] == 8
+    assert document(["sample", model, "--rows", "1", "--where", "no=1", "--out", "x.csv"], capsys)["exit_code"] == 2
+
+
+def test_a_file_that_is_no_model_is_three(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(["sample", str(table), "--rows", "1", "--out", "x.csv"], capsys)
+    assert (found["exit_code"], found["error"]["code"]) == (3, "model_file")
+
+
+def test_evaluate_measures_what_another_tool_made(
+    table: Path, done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["evaluate", str(table), str(done[0] / "synthetic.csv")]
+    found = document([*words, "--out", str(tmp_path / "e")], capsys)
+    assert found["exit_code"] == 0
+    assert found["result"]["plan"] is None
+    assert {p.name for p in (tmp_path / "e").iterdir()} == {"report.json", "report.html", "report.pdf"}
+    assert start(words) == 0
+    assert "Likeness of single columns" in capsys.readouterr().out
+
+
+def test_report_draws_again(
+    done: tuple[Path, subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, _ = done
+    page = (out / "report.html").read_bytes()
+    (out / "report.html").unlink()
+    found = document(["report", str(out), "--html"], capsys)
+    assert found["exit_code"] == 0
+    assert (out / "report.html").read_bytes() == page
+
+    def missing(_report: Any) -> bytes:
+        raise MissingDependencyError("Pango is missing.", do="Install it.")
+
+    monkeypatch.setattr(render, "to_pdf", missing)
+    alone = document(["report", str(out), "--pdf"], capsys)
+    assert (alone["exit_code"], alone["error"]["code"]) == (5, "missing_dependency")
+    both = document(["report", str(out)], capsys)
+    assert both["exit_code"] == 0
+    assert [n["code"] for n in both["notices"]] == ["pdf_missing"]
+
+
+def test_report_of_a_folder_without_one_is_three(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert document(["report", str(tmp_path)], capsys)["exit_code"] == 3
+
+
+def test_methods_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(["methods"], capsys)["result"]["methods"]
+    assert found
+    for method in found:
+        assert {"name", "title", "summary", "params", "privacy_levels"} <= set(method)
+        assert all(p["description"] for p in method["params"])
+    assert start(["methods", found[0]["name"]]) == 0
+    assert found[0]["title"] in capsys.readouterr().out
+    assert document(["methods", "no_such"], capsys)["exit_code"] == 2
+
+
+def test_the_schema_file_s_schema_is_published(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["schema"]) == 0
+    jsonschema.Draft202012Validator.check_schema(json.loads(capsys.readouterr().out))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("begun", ["Reading the table", "Understanding the columns", "Drawing rows", "Drawing figures"])
+def test_ctrl_c_stops_a_real_run_within_a_second(tmp_path: Path, begun: str) -> None:
+    table = write_table(tmp_path / "t.csv", 3000)
+    child = subprocess.Popen(
+        [*MAIN, "run", str(table), "--out", str(tmp_path / "out")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stderr is not None
+    for line in child.stderr:
+        if begun in line:
+            break
+    sent = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=20)
+    assert time.monotonic() - sent <= 1.0
+    assert child.returncode == 130, err
+    assert "Traceback" not in err
+    assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
