@@ -24,6 +24,13 @@ LEVELS = 50  # labels of a column with a dimension of their own
 RANK_ROWS = 10_000
 CANDIDATES = 4
 CHUNK = 1_000
+PAIRS = 400_000_000  # distances one search may take
+
+
+def budget(queries: int, references: int, fewest: int) -> tuple[int, int]:
+    """How many queries and references a search can afford: fewer queries first, down to `fewest`, then references."""
+    asked = min(queries, max(fewest, PAIRS // max(1, references)))
+    return asked, min(references, PAIRS // max(1, asked))
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 
 from synthloom.domain.measurement import Direction, Interval, Measured, Undefined
-from synthloom.metrics._neighbours import nearest, space
+from synthloom.metrics._neighbours import budget, nearest, space
 from synthloom.metrics._stats import LEVEL, auc_influence, auc_interval, standard_error
 from synthloom.metrics._views import codes, held_out, numbers, once, pick, shared_keys, too_few
 from synthloom.metrics.contract import Tables, metric
 
 CANDIDATE_ROWS = 4_000  # members, and as many non-members
-SYNTHETIC_ROWS = 30_000
-REFERENCE_ROWS = 30_000
+FEWEST_CANDIDATES = 1_500  # of each side, where there are many synthetic rows to search
 NEIGHBOURS = 5
 MIN_ROWS = 20  # members, and as many non-members
 FALSE_ALARMS = 0.01
@@ -61,14 +60,16 @@ def _run(tables: Tables) -> _Attack | Undefined:
         rng = tables.rng("membership")
         members, others = (rng.permutation(side) for side in _sides(tables))
         third = len(others) // 3
-        reference, others = others[:third][:REFERENCE_ROWS], others[third:]
+        reference, others = others[:third], others[third:]
         m = min(len(members), len(others), CANDIDATE_ROWS)
+        asked, searched = budget(2 * m, len(tables.synthetic), 2 * FEWEST_CANDIDATES)
+        m, reference = asked // 2, reference[:searched]
         if m < MIN_ROWS or third < NEIGHBOURS or len(tables.synthetic) < NEIGHBOURS:
             need = f"{MIN_ROWS} training and {MIN_ROWS * 3 // 2} holdout rows"
             return Undefined(reason=f"It needs {need} that no other row equals.")
         holdout, place = held_out(tables), space(tables).place
         shown = pd.concat([tables.train.iloc[members[:m]], holdout.iloc[others[:m]]], ignore_index=True)
-        synthetic = tables.synthetic.iloc[pick(len(tables.synthetic), SYNTHETIC_ROWS, rng)]
+        synthetic = tables.synthetic.iloc[pick(len(tables.synthetic), searched, rng)]
         queries = place(shown)
         to_synthetic = nearest(tables, queries, place(synthetic), NEIGHBOURS)[0]
         to_reference = nearest(tables, queries, place(holdout.iloc[reference]), NEIGHBOURS)[0]

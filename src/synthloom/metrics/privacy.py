@@ -8,13 +8,13 @@ import numpy as np
 
 from synthloom.domain.measurement import Direction, Interval, Measured, Undefined
 from synthloom.domain.schema import Kind
-from synthloom.metrics._neighbours import nearest, space
+from synthloom.metrics._neighbours import budget, nearest, space
 from synthloom.metrics._stats import LEVEL, clipped_interval, share_interval
 from synthloom.metrics._views import held_out, once, pick, shared_keys, too_few
 from synthloom.metrics.contract import Tables, metric
 
 QUERY_ROWS = 5_000
-REFERENCE_ROWS = 20_000
+FEWEST_QUERIES = 2_000
 RESAMPLES = 500
 MIN_ROWS = 20
 
@@ -106,11 +106,11 @@ def dcr_share(tables: Tables) -> Measured | Undefined:
     keys, rng = shared_keys(tables), tables.rng("closest record")
     own = np.flatnonzero(once(keys["train"]) & ~np.isin(keys["train"], keys["holdout"]))
     other = np.flatnonzero(once(keys["holdout"]) & ~np.isin(keys["holdout"], keys["train"]))
-    n = min(len(own), len(other), REFERENCE_ROWS)
+    asked, n = budget(min(len(tables.synthetic), QUERY_ROWS), min(len(own), len(other)), FEWEST_QUERIES)
     if n < MIN_ROWS:
         return Undefined(reason=f"It needs {MIN_ROWS} training and as many holdout rows without a twin; there are {n}.")
     place = space(tables).place
-    queries = place(tables.synthetic.iloc[pick(len(tables.synthetic), QUERY_ROWS, rng)])
+    queries = place(tables.synthetic.iloc[pick(len(tables.synthetic), asked, rng)])
     sides = (tables.train.iloc[own[pick(len(own), n, rng)]], held_out(tables).iloc[other[pick(len(other), n, rng)]])
     (to_own, at_own), (to_other, at_other) = (nearest(tables, queries, place(side), 1) for side in sides)
     to_own, to_other = to_own[:, 0], to_other[:, 0]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import traceback
+import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from threading import Event as Flag
 
 import numpy as np
 
@@ -18,7 +21,16 @@ from synthloom.metrics.contract import Metric, Tables
 
 MIN_FLOOR_ROWS = 4  # holdout rows that can be halved into two tables
 MAX_THREADS = 2
+_POLL_SECONDS = 0.1
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """Metrics of one section over one set of tables: they share work, so one thread runs them in turn."""
+
+    metrics: tuple[Metric, ...]
+    tables: Tables
 
 
 def measure(
@@ -29,7 +41,7 @@ def measure(
     Args:
         tables: What to look at.
         metrics: Which metrics, in the order of the answer.
-        emit: Told the progress, as step `measure`.
+        emit: Told the progress, as step `measure`; called from the calling thread only, as is `tables.cancelled`.
         floors: Also measure real against real: half of the holdout as synthetic rows, the other half as holdout.
 
     Returns:
@@ -38,13 +50,13 @@ def measure(
     Raises:
         CancelledError: `tables.cancelled()` turned true.
     """
-    halves = floor_tables(tables) if floors else None
-    tasks = [(m, t) for m in metrics for t in ((tables, halves) if m.floored else (tables, None)) if t is not None]
-    outcomes: dict[tuple[str, bool], Outcome] = {}
-    with _few_threads():
-        for done, (metric, where) in enumerate(tasks):
-            emit(Progress(step="measure", fraction=done / len(tasks), message=metric.info.title))
-            outcomes[metric.info.key, where is halves] = _outcome(metric, where)
+    tables.check_cancelled()
+    stop = Flag()
+    watched = replace(tables, cancelled=stop.is_set)
+    lanes = _lanes(metrics, watched)
+    if floors and (halves := floor_tables(watched)) is not None:
+        lanes += _lanes([m for m in metrics if m.floored], halves)
+    outcomes = _run(lanes, tables, stop, emit)
     emit(Progress(step="measure", fraction=1.0))
     return tuple(
         Measurement(info=m.info, outcome=outcomes[m.info.key, False], floor=outcomes.get((m.info.key, True)))
@@ -66,8 +78,62 @@ def floor_tables(tables: Tables) -> Tables | None:
     )
 
 
+def _lanes(metrics: Sequence[Metric], tables: Tables) -> list[_Lane]:
+    sections = dict.fromkeys(m.info.key.split(".")[0] for m in metrics)
+    return [_Lane(tuple(m for m in metrics if m.info.key.split(".")[0] == name), tables) for name in sections]
+
+
+def _run(lanes: list[_Lane], tables: Tables, stop: Flag, emit: Emit) -> dict[tuple[str, bool], Outcome]:
+    """Run lanes side by side. Numerical libraries get one thread each: two of theirs in each of ours would fight."""
+    import sklearn.ensemble  # noqa: F401  # limits reach only what is loaded already
+    import sklearn.neighbors
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    outcomes: dict[tuple[str, bool], Outcome] = {}
+    started: queue.Queue[str] = queue.Queue()
+    total = sum(len(lane.metrics) for lane in lanes)
+    pool = ThreadPoolExecutor(max_workers=min(MAX_THREADS, _cores()), thread_name_prefix="synthloom-measure")
+    # Libraries change the warning filters of the whole process while they work; the filters come back as they were.
+    with warnings.catch_warnings(), threadpool_limits(limits=1), pool:
+        futures = [pool.submit(_run_lane, lane, outcomes, started) for lane in lanes]
+        try:
+            _follow(futures, tables, emit, started, total)
+        finally:
+            stop.set()
+    return outcomes
+
+
+def _follow(
+    futures: list[Future[None]], tables: Tables, emit: Emit, started: queue.Queue[str], total: int
+) -> None:
+    """Pass on progress and cancel until every lane is done; what a lane raises is raised here."""
+    count = 0
+    while not all(f.done() for f in futures) or not started.empty():
+        tables.check_cancelled()
+        for future in futures:
+            if future.done():
+                future.result()
+        try:
+            title = started.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            continue
+        emit(Progress(step="measure", fraction=count / total, message=title))
+        count += 1
+    for future in futures:
+        future.result()
+
+
+def _run_lane(lane: _Lane, outcomes: dict[tuple[str, bool], Outcome], started: queue.Queue[str]) -> None:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="openmp"):  # OpenMP keeps its limit per thread
+        for metric in lane.metrics:
+            lane.tables.check_cancelled()
+            started.put(metric.info.title)
+            outcomes[metric.info.key, lane.tables.floor] = _outcome(metric, lane.tables)
+
+
 def _outcome(metric: Metric, tables: Tables) -> Outcome:
-    tables.check_cancelled()
     try:
         return metric.compute(tables)
     except CancelledError:
@@ -87,9 +153,5 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__} in {where}. The log has the traceback."
 
 
-def _few_threads() -> AbstractContextManager[Any]:
-    """Keep thread pools of numerical libraries to two threads, or to the cores there are."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return threadpool_limits(limits=min(MAX_THREADS, cores)) if cores > 0 else nullcontext()
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
