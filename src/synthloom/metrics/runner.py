@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib import import_module
 from threading import Event as Flag
 
 import numpy as np
@@ -85,10 +86,10 @@ def _lanes(metrics: Sequence[Metric], tables: Tables) -> list[_Lane]:
 
 def _run(lanes: list[_Lane], tables: Tables, stop: Flag, emit: Emit) -> dict[tuple[str, bool], Outcome]:
     """Run lanes side by side. Numerical libraries get one thread each: two of theirs in each of ours would fight."""
-    import sklearn.ensemble  # noqa: F401  # limits reach only what is loaded already
-    import sklearn.neighbors
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    for library in ("sklearn.ensemble", "sklearn.neighbors"):
+        import_module(library)  # limits reach only what is loaded already
     outcomes: dict[tuple[str, bool], Outcome] = {}
     started: queue.Queue[str] = queue.Queue()
     total = sum(len(lane.metrics) for lane in lanes)
