@@ -12,8 +12,10 @@ import typer
 
 from synthloom.cli import evaluate, inspect, methods, report, run, sample, schema
 from synthloom.cli.crash import crash_error
-from synthloom.cli.output import Answer, Flags, deliver, deliver_error
+from synthloom.cli.output import Answer, Flags, deliver, deliver_error, print_notice, stderr_console
 from synthloom.domain.errors import CancelledError, OutputError, SynthloomError, UsageError
+from synthloom.domain.event import Notice
+from synthloom.settings import likely_misspelt
 
 _EPILOG = (
     "Exit codes: 0 done, 1 unexpected error, 2 used wrongly, 3 unusable input, 4 a verdict failed under "
@@ -60,6 +62,8 @@ def start(words: list[str]) -> int:
     _settle_encoding()
     if not flags.debug:
         warnings.simplefilter("ignore")  # libraries' warnings are for developers; what a person must know is a notice
+    if not flags.quiet:
+        _warn_of_misspelt_variables()
     try:
         code = _carry_out(words, flags)
         sys.stdout.flush()
@@ -102,6 +106,11 @@ def _usage(error: Exception, command: str | None) -> SynthloomError:
     message = str(error.format_message()).strip()  # type: ignore[attr-defined]
     help_command = f"synthloom {command} --help" if command else "synthloom --help"
     return UsageError(message if message.endswith((".", "?")) else f"{message}.", do=f"See `{help_command}`.")
+
+
+def _warn_of_misspelt_variables() -> None:
+    for name, meant in likely_misspelt().items():
+        print_notice(stderr_console(), Notice(code="setting", message=f"{name} is no setting; do you mean {meant}?"))
 
 
 def _settle_encoding() -> None:

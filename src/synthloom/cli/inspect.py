@@ -97,8 +97,6 @@ def _show(console: Console, found: Inspection, schema_file: Path | None) -> None
 
 
 def _row(column: Column, target: str | None, survival: Any) -> tuple[str, str, str, str, str]:
-    from rich.markup import escape
-
     roles = [
         word for word, is_so in (
             ("target", column.name == target), ("sensitive", column.sensitive),
@@ -108,4 +106,4 @@ def _row(column: Column, target: str | None, survival: Any) -> tuple[str, str, s
     ]
     kind = f"{column.kind} ({', '.join(roles)})" if roles else str(column.kind)
     missing = f"{column.missing_rate:.1%}" if column.missing_rate else "-"
-    return escape(column.name), kind, missing, f"{column.n_unique:,}", escape(column.reason)
+    return column.name, kind, missing, f"{column.n_unique:,}", column.reason

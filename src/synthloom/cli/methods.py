@@ -33,7 +33,7 @@ def methods(
                 console.print()
             _show(console, method)
         for key, reason in broken.items():
-            console.print(f"\n{key}: cannot be used here. {reason}", markup=False)
+            console.print(f"\n{key}: cannot be used here. {reason}")
 
     return Answer(result={"methods": found, "unavailable": broken}, show=show)
 

@@ -61,12 +61,13 @@ class Answer:
 
 def stdout_console() -> Console:
     """A console for results: no colours when piped or under NO_COLOR; wide when piped, so that nothing is cut."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120, soft_wrap=not sys.stdout.isatty())
+    piped = not sys.stdout.isatty()
+    return Console(highlight=False, markup=False, emoji=False, width=120 if piped else None, soft_wrap=piped)
 
 
 def stderr_console() -> Console:
     """A console for progress and messages."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def deliver(answer: Answer, flags: Flags) -> int:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from synthloom.cli.output import print_notice, stderr_console
+from synthloom.cli.output import stderr_console
 from synthloom.domain import event as ev
 
 TITLES = {
@@ -236,5 +236,3 @@ def _title(step: str, attempt: int) -> str:
     title = TITLES.get(step, step)
     return f"{title} (attempt {attempt})" if attempt > 1 else title
 
-
-__all__ = ["Display", "LineDisplay", "LiveDisplay", "NoDisplay", "Tracker", "make_display", "print_notice"]

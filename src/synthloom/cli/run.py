@@ -10,7 +10,7 @@ import typer
 
 from synthloom.cli import options as opt
 from synthloom.cli.out_folder import check_out, default_out
-from synthloom.cli.output import Answer
+from synthloom.cli.output import Answer, print_notice
 from synthloom.cli.progress import make_display
 from synthloom.cli.scorecard import failed_verdicts, print_scorecard
 from synthloom.cli.work import perform
@@ -107,6 +107,9 @@ def _answer(done: Finished, home: Home, folder: Path, *, require_verdicts: bool)
         console.print(f"Results in {folder}:")
         for artifact in done.artifacts:
             console.print(f"  {artifact.key.partition('/')[2]:<20}{size_words(artifact.size):>9}")
+        for notice in done.notices:
+            if notice.code == "pdf_missing":  # said above already, but it must not be lost in what scrolled by
+                print_notice(console, notice)
 
     error: dict[str, str | None] | None = None
     if require_verdicts and (failed or done.report.outcome != "passed"):
