@@ -33,7 +33,10 @@ def schema_of(numeric=0, discrete=0):
 
 def attempt(plan, failed=(), number=1):
     verdicts = [
-        Verdict(threshold=Threshold(name=k, key=k, limit=0.1), value=None if k.endswith("?") else 0.5, passed=False, reason="no")
+        Verdict(
+            threshold=Threshold(name=k, key=k, limit=0.1), value=None if k.endswith("?") else 0.5, passed=False,
+            reason="no",
+        )
         for k in failed
     ]
     return Attempt(number=number, plan=plan, measurements=(), verdicts=tuple(verdicts))
@@ -114,7 +117,8 @@ def test_a_failed_ks_adds_the_refinements_that_fit_the_columns():
 
 def test_a_failed_correlation_tries_another_method():
     first = first_plan(SCHEMA, 1000, RunRequest(), known=TWO)
-    assert next_plan(SCHEMA, 1000, RunRequest(), [attempt(first, ["utility.corr_delta"])], known=TWO).method == "gaussian_copula"
+    tried = [attempt(first, ["utility.corr_delta"])]
+    assert next_plan(SCHEMA, 1000, RunRequest(), tried, known=TWO).method == "gaussian_copula"
 
 
 def all_plans(request, failed, known=TWO, schema=SCHEMA):

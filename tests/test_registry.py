@@ -70,7 +70,7 @@ def test_entry_points_that_do_not_load_stop_nobody_else(tmp_path, monkeypatch):
 
 
 def test_a_broken_method_asked_for_by_name_says_why(monkeypatch):
-    import synthloom.registry as registry
+    from synthloom import registry
 
     broken = load_entry_points([point("absent", "no_such_package_at_all:X"), point("marginals")])
     monkeypatch.setattr(registry, "_found", lambda: broken)

@@ -36,15 +36,17 @@ from synthloom.domain.plan import Plan, Refinement
 from synthloom.domain.report import Meta, Protection, RefinementEffect, Report
 from synthloom.domain.run import DEFAULT_THRESHOLDS, Attempt, RunRequest
 from synthloom.domain.schema import Schema
-from synthloom.metrics.contract import Tables
+from synthloom.metrics.contract import Metric, Tables
 from synthloom.metrics.runner import measure
 from synthloom.planning.heuristics import fallback_plan, first_plan, next_plan
 from synthloom.refine import refine
-from synthloom.registry import AnyMethod, create_synthesizer, metrics
+from synthloom.registry import AnyMethod, create_synthesizer
+from synthloom.registry import metrics as all_metrics
 from synthloom.reports.build import build_report, judge
 from synthloom.synthesizer import Synthesizer
 from synthloom.tables.canonical import check_canonical
 from synthloom.tables.dataset import Dataset
+from synthloom.tables.release import recast
 from synthloom.tables.rng import child
 from synthloom.tables.split import split_holdout
 
@@ -105,6 +107,7 @@ class _Run:
     root: int
     listener: Emit
     cancelled: Cancelled
+    metrics: tuple[Metric, ...]
     known: Mapping[str, AnyMethod] | None = None
     events: list[Event] = field(default_factory=list)
 
@@ -143,7 +146,7 @@ class _Run:
 
 def execute_pipeline(
     dataset: Dataset, request: RunRequest, rng: np.random.Generator, emit: Emit = ignore, cancelled: Cancelled = never,
-    *, known: Mapping[str, AnyMethod] | None = None,
+    *, known: Mapping[str, AnyMethod] | None = None, metrics: Sequence[Metric] | None = None,
 ) -> RunResult:
     """Carry one request through the pipeline.
 
@@ -154,6 +157,7 @@ def execute_pipeline(
         emit: Hears of every stage, its progress, and everything the person should know.
         cancelled: Asked between and within stages; when true, CancelledError is raised within a second.
         known: Methods to choose from in place of the installed ones.
+        metrics: What to measure; None: everything.
 
     Returns:
         The best attempt: one that passed all verdicts, else the one with the fewest failed privacy verdicts, then
@@ -166,7 +170,7 @@ def execute_pipeline(
         CancelledError: cancelled.
     """
     _check_request(dataset, request)
-    run = _Run(request, int(rng.integers(2**63)), emit, cancelled, known)
+    run = _Run(request, int(rng.integers(2**63)), emit, cancelled, _chosen(metrics), known)
     with run.stage("split") as stage:
         rows = _split(dataset, run, stage)
     attempts: list[Attempt] = []
@@ -208,6 +212,10 @@ class _Rows:
 
     def __len__(self) -> int:
         return len(self.dataset.frame)
+
+
+def _chosen(given: Sequence[Metric] | None) -> tuple[Metric, ...]:
+    return tuple(all_metrics() if given is None else given)
 
 
 def _check_request(dataset: Dataset, request: RunRequest) -> None:
@@ -280,7 +288,8 @@ def _attempt(
     number = len(before) + 1
     with run.stage("sample", number) as stage:
         n = run.request.rows or len(rows)
-        data = synthesizer.sample_canonical(n, run.rng("sample", number), None, stage.emit, run.cancelled)
+        drawn = synthesizer.sample_canonical(n, run.rng("sample", number), None, stage.emit, run.cancelled)
+        data = recast(drawn, rows.schema)  # measured under the schema of the real rows
         stage.message = f"{n} rows drawn."
     with run.stage("refine", number) as stage:
         refining = _Refining(run, rows, synthesizer, stage.emit, number)
@@ -288,14 +297,14 @@ def _attempt(
         stage.message = f"Done: {', '.join(plan.refinements)}." if plan.refinements else "Nothing to refine."
     with run.stage("measure", number) as stage:
         tables = _tables(run, rows, data, synthesizer)
-        measured = measure(tables, metrics(), stage.emit, floors=not before)
+        measured = measure(tables, run.metrics, stage.emit, floors=not before)
         if before:
             measured = _with_floors(measured, before[0].measurements)
     with run.stage("verdict", number) as stage:
         verdicts = judge(measured, run.request.thresholds)
         stage.message = _summary(verdicts)
     attempt = Attempt(number=number, plan=plan, measurements=measured, verdicts=verdicts)
-    return _Candidate(attempt, data, synthesizer, effects)
+    return _Candidate(attempt, recast(data, synthesizer.schema), synthesizer, effects)
 
 
 def _tables(run: _Run, rows: _Rows, data: pd.DataFrame, synthesizer: Synthesizer) -> Tables:
@@ -342,7 +351,7 @@ class _Refining:
 
     def _quick(self, data: pd.DataFrame) -> dict[str, float]:
         tables = _tables(self.run, self.rows, data, self.synthesizer)
-        chosen = [m for m in metrics() if m.info.key in REFINE_KEYS]
+        chosen = [m for m in self.run.metrics if m.info.key in REFINE_KEYS]
         return {m.info.key: m.value for m in measure(tables, chosen, floors=False) if m.value is not None}
 
 
@@ -387,7 +396,8 @@ def _report(run: _Run, rows: _Rows, best: _Candidate, attempts: Sequence[Attempt
         seed=run.request.seed, data_hash=rows.dataset.sha256, dataset=rows.dataset.name,
     )
     return build_report(
-        train=rows.train, holdout=rows.holdout, synthetic=best.data, schema=rows.schema, meta=meta, plan=plan,
+        train=rows.train, holdout=rows.holdout, synthetic=recast(best.data, rows.schema), schema=rows.schema,
+        meta=meta, plan=plan,
         guarantee=synthesizer.guarantee, protection=_protection(run, synthesizer),
         measurements=best.attempt.measurements, verdicts=best.attempt.verdicts, attempts=attempts,
         refinements=best.effects, dp=run.request.dp,
@@ -409,7 +419,8 @@ def _protection(run: _Run, synthesizer: Synthesizer) -> Protection | None:
 def evaluate(
     train: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame | None, schema: Schema, *,
     thresholds: Sequence[Threshold] = DEFAULT_THRESHOLDS, seed: int = 0, dataset: str | None = None,
-    data_hash: str | None = None, notices: Sequence[Notice] = (), emit: Emit = ignore, cancelled: Cancelled = never,
+    data_hash: str | None = None, notices: Sequence[Notice] = (), metrics: Sequence[Metric] | None = None,
+    emit: Emit = ignore, cancelled: Cancelled = never,
 ) -> Report:
     """Measure synthetic rows that any tool has made.
 
@@ -427,6 +438,7 @@ def evaluate(
         dataset: Name of the real table, for people.
         data_hash: Its sha256.
         notices: What happened before that the person should know.
+        metrics: What to measure; None: everything.
         emit: Hears of every stage and its progress.
         cancelled: Asked often; when true, CancelledError is raised.
 
@@ -440,11 +452,11 @@ def evaluate(
             check_canonical(table, schema)
             if not len(table):
                 raise TableError("there are no rows to measure.", where=f"{name} table")
-    run = _Run(RunRequest(seed=seed, thresholds=tuple(thresholds)), seed, emit, cancelled)
+    run = _Run(RunRequest(seed=seed, thresholds=tuple(thresholds)), seed, emit, cancelled, _chosen(metrics))
     run.events.extend(notices)
     with run.stage("measure") as stage:
         tables = Tables(train, kept, synthetic, schema, seed=seed, cancelled=cancelled)
-        measured = measure(tables, metrics(), stage.emit)
+        measured = measure(tables, run.metrics, stage.emit)
     with run.stage("verdict") as stage:
         verdicts = judge(measured, thresholds)
         stage.message = _summary(verdicts)

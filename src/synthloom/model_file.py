@@ -4,7 +4,7 @@ Members, in this order:
 
 manifest.json       format, its version, who wrote it, method, backend, parameters, frame, and size and sha256 of each
                     other member; its own field `sha256` covers the manifest itself
-schema.json         the schema
+schema.json         the schema the method works under: labels that too few records share stand as placeholders
 state.json          what the method remembers, JSON-safe
 arrays.safetensors  what the method remembers, as arrays
 
@@ -18,7 +18,7 @@ import importlib.metadata
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -57,6 +57,9 @@ class Manifest(BaseModel):
     backend: str = "native"
     params: dict[str, Any] = Field(description="All parameters of the method, defaults too.")
     frame: Literal["pandas", "polars"] = Field("pandas", description="What kind of frame `sample` returns.")
+    hidden: dict[str, list[int]] = Field(
+        default_factory=dict, description="Column → positions among its labels that stand for labels not released."
+    )
     members: dict[str, _Member]
     sha256: str = Field("", description="Hash of this manifest with this field empty, keys sorted, no spaces.")
 
@@ -76,6 +79,7 @@ class ModelContents:
     schema: Schema
     arrays: dict[str, np.ndarray]
     meta: dict[str, Any]
+    hidden: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def pack(contents: ModelContents) -> bytes:
@@ -91,7 +95,7 @@ def pack(contents: ModelContents) -> bytes:
     }
     manifest = Manifest(
         synthloom=importlib.metadata.version("synthloom"), method=contents.method, backend=contents.backend,
-        params=contents.params, frame=contents.frame,
+        params=contents.params, frame=contents.frame, hidden={k: list(v) for k, v in contents.hidden.items()},
         members={name: _Member(size=len(d), sha256=hashlib.sha256(d).hexdigest()) for name, d in members.items()},
     )
     manifest = manifest.model_copy(update={"sha256": manifest.own_hash()})
@@ -129,7 +133,7 @@ def unpack(data: bytes, *, where: str | None = None) -> ModelContents:
     return ModelContents(
         method=manifest.method, backend=manifest.backend, params=manifest.params, frame=manifest.frame,
         schema=_read_schema(members[SCHEMA], where), arrays=_read_arrays(members[ARRAYS], where),
-        meta=_read_json(members[STATE], STATE, where),
+        meta=_read_json(members[STATE], STATE, where), hidden={k: tuple(v) for k, v in manifest.hidden.items()},
     )
 
 

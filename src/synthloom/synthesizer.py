@@ -30,12 +30,14 @@ from synthloom.tables.canonical import check_canonical
 from synthloom.tables.conditions import read_conditions
 from synthloom.tables.dataset import Dataset
 from synthloom.tables.raw import RawTable
+from synthloom.tables.release import Hidden, hide_rare_labels, recast, released_schema
 from synthloom.tables.rng import child
 
 if TYPE_CHECKING:
     import polars
 
 Frame = Literal["pandas", "polars"]
+_LEAST_SUPPORT = 2  # every method promises not to release what one record alone holds
 Resolve = Callable[[str], type[Method[Any]]]
 
 
@@ -52,6 +54,8 @@ class Synthesizer:
         self._method = method
         self.backend = backend
         self._schema: Schema | None = None
+        self._working = Schema(columns=())
+        self._hidden: Hidden = {}
         self._frame: Frame = "pandas"
 
     @property
@@ -82,7 +86,7 @@ class Synthesizer:
 
     @property
     def schema(self) -> Schema:
-        """What the columns are; a UsageError before `fit`."""
+        """What the columns are, without labels that too few records share; a UsageError before `fit`."""
         return self._fitted_schema()
 
     @property
@@ -128,10 +132,19 @@ class Synthesizer:
     ) -> Self:
         """Learn a canonical table; for callers that have one and their own source of randomness."""
         check_canonical(table, schema)
-        self._method = type(self._method)(self._method.params).fit(table, schema, rng, emit, cancelled)
-        self._schema = schema
-        self._frame = "pandas"
+        method = type(self._method)(self._method.params)
+        working_table, working, hidden = hide_rare_labels(table, schema, self._min_support())
+        self._method = method.fit(working_table, working, rng, emit, cancelled)
+        self._remember(working, hidden)
         return self
+
+    def _remember(self, working: Schema, hidden: Hidden, frame: Frame = "pandas") -> None:
+        self._working, self._hidden, self._frame = working, hidden, frame
+        self._schema = released_schema(working, hidden)
+
+    def _min_support(self) -> int:
+        value = getattr(self._method.params, "min_support", None)
+        return value if isinstance(value, int) else _LEAST_SUPPORT
 
     def sample(
         self,
@@ -179,18 +192,21 @@ class Synthesizer:
         schema = self._fitted_schema()
         if conditions is not None:
             self._check_conditional()
+            conditions = recast(conditions, self._working)
         table = self._method.sample(_check_rows(n), rng, conditions, emit, cancelled)
-        check_canonical(table, schema)
+        check_canonical(table, self._working)
         if len(table) != n:
             raise ContractError(f"{len(table)} rows were drawn, not {n}.", where=f"method {self.method}")
-        return table
+        return recast(table, schema)
 
     def to_bytes(self) -> bytes:
         """The model file's bytes; the same model gives the same bytes."""
-        schema = self._fitted_schema()
+        self._fitted_schema()
         arrays, meta = self._method.state()
         params = self._method.params.model_dump(mode="json")
-        return pack(ModelContents(self.method, self.backend, params, self._frame, schema, arrays, meta))
+        return pack(ModelContents(
+            self.method, self.backend, params, self._frame, self._working, arrays, meta, self._hidden,
+        ))
 
     def save(self, path: str | Path) -> Path:
         """Write the model file; whoever looks finds the whole new file or what was there before, never a half.
@@ -238,8 +254,7 @@ class Synthesizer:
                 do="The file was not written by this version of the method.",
             ) from error
         self = cls(method, backend=contents.backend)
-        self._schema = contents.schema
-        self._frame = contents.frame
+        self._remember(contents.schema, contents.hidden, contents.frame)
         return self
 
     @classmethod
