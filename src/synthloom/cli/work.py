@@ -77,7 +77,7 @@ def perform(job: Job[T], display: Display, on_stop: Callable[[], None] = lambda:
             _show(worker.events, display)
     if asked.is_set() and not worker.value:
         on_stop()
-        raise CancelledError("stopped; nothing unfinished was left behind.")
+        raise CancelledError("nothing unfinished was left behind.")
     if worker.error is not None:
         raise worker.error
     return worker.value[0]
