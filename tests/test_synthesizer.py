@@ -56,7 +56,9 @@ def test_a_frame_comes_back_in_its_own_dtypes(fitted):
 
 def test_polars_in_polars_out():
     source = polars.from_pandas(people().drop(columns=["stage"])).with_columns(
-        polars.col("age").cast(polars.Int16), day=polars.col("visit").dt.date()
+        polars.col("age").cast(polars.Int16), day=polars.col("visit").dt.date(), nothing=polars.lit(None),
+        word=polars.col("ward").cast(polars.Categorical), rank=polars.col("ward").cast(polars.Enum(["C", "A", "B"])),
+        zoned=polars.col("visit").dt.replace_time_zone("UTC"), tiny=polars.col("code").cast(polars.UInt8),
     )
     made = create_synthesizer("marginals", known=KNOWN).fit(source, seed=1)
     rows = made.sample(20)
@@ -106,7 +108,7 @@ def test_a_schema_overrides_or_a_dataset_can_be_given():
     assert same.schema == made.schema
     case = mixed(200)
     data = Dataset(case.table, case.schema, "x", "0" * 64)
-    assert create_synthesizer("marginals", known=KNOWN).fit(data).sample(5).shape == (5, 14)
+    assert create_synthesizer("marginals", known=KNOWN).fit(data).sample(5).shape == (5, 16)
     with pytest.raises(UsageError, match="both given"):
         made.fit(people(), schema=made.schema, overrides=overrides)
     with pytest.raises(UsageError, match="has its schema already"):

@@ -13,7 +13,6 @@ import pandas as pd
 
 from synthloom.domain.errors import (
     ContractError,
-    MissingDependencyError,
     ModelFileError,
     OutputError,
     ParamsError,
@@ -31,6 +30,8 @@ from synthloom.tables.conditions import read_conditions
 from synthloom.tables.dataset import Dataset
 from synthloom.tables.raw import RawTable
 from synthloom.tables.release import Hidden, hide_rare_labels, recast, released_schema
+from synthloom.tables.restore import restore
+from synthloom.tables.restore_polars import restore_polars
 from synthloom.tables.rng import child
 
 if TYPE_CHECKING:
@@ -171,8 +172,6 @@ class Synthesizer:
         Raises:
             UsageError: not fitted, a negative n, or conditions that cannot be met or that the method does not know.
         """
-        from synthloom.tables.coerce import restore
-
         schema = self._fitted_schema()
         n = _check_rows(n)
         fixed = None
@@ -181,8 +180,7 @@ class Synthesizer:
             given = conditions if isinstance(conditions, (Mapping, pd.DataFrame)) else _to_pandas(conditions)
             fixed = read_conditions(given, n, schema)
         table = self.sample_canonical(n, child(seed, "sample"), fixed, emit, cancelled)
-        restored = restore(table, schema)
-        return _to_polars(restored) if self._frame == "polars" else restored
+        return (restore_polars if self._frame == "polars" else restore)(table, schema)
 
     def sample_canonical(
         self, n: int, rng: np.random.Generator, conditions: Conditions | None = None,
@@ -330,16 +328,6 @@ def _to_pandas(data: Any) -> pd.DataFrame:
 
     frame: pd.DataFrame = to_pandas(data)
     return frame
-
-
-def _to_polars(table: pd.DataFrame) -> Any:
-    try:
-        import polars
-    except ImportError as error:
-        raise MissingDependencyError(
-            "this model was fitted on a polars frame and polars is not installed.", do="pip install 'synthloom[polars]'"
-        ) from error
-    return polars.from_pandas(table)
 
 
 def _write_atomically(target: Path, data: bytes) -> None:

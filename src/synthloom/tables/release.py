@@ -34,7 +34,7 @@ def hide_rare_labels(table: pd.DataFrame, schema: Schema, min_support: int) -> t
     Returns:
         The table and the working schema it is canonical for, and where the placeholders stand.
     """
-    columns, hidden, done = [], Hidden(), {}
+    columns, hidden, changed = [], Hidden(), {}
     for column in schema:
         series = table[column.name]
         if column.kind in _OPEN_KINDS:
@@ -44,16 +44,25 @@ def hide_rare_labels(table: pd.DataFrame, schema: Schema, min_support: int) -> t
             if rare and min_support > 1:
                 hidden[column.name] = rare
                 column = column.model_copy(update={"categories": _with_placeholders(column, rare)})  # noqa: PLW2901
-                series = pd.Series(pd.Categorical.from_codes(codes, dtype=canonical_dtype(column)))
+                changed[column.name] = pd.Series(pd.Categorical.from_codes(codes, dtype=canonical_dtype(column)))
         elif column.kind is Kind.CONSTANT and series.notna().sum() < min_support:
             reason = f"Fewer than {min_support} filled cells, so its one value is not released."
             column = column.model_copy(update={  # noqa: PLW2901
                 "kind": Kind.EMPTY, "categories": (), "missing_rate": 1.0, "n_unique": 0, "reason": reason,
             })
-            series = pd.Series([None] * len(table), dtype=object)
+            changed[column.name] = pd.Series([None] * len(table), dtype=object)
         columns.append(column)
-        done[column.name] = series
-    return pd.DataFrame(done, index=table.index), schema.model_copy(update={"columns": tuple(columns)}), hidden
+    return _with_columns(table, changed), schema.model_copy(update={"columns": tuple(columns)}), hidden
+
+
+def _with_columns(table: pd.DataFrame, changed: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """The table with some columns replaced and the memory of the others shared."""
+    if not changed:
+        return table
+    out = table.copy(deep=False)
+    for name, series in changed.items():
+        out[name] = series
+    return out
 
 
 def _with_placeholders(column: Column, rare: Sequence[int]) -> tuple[str, ...]:
@@ -90,12 +99,11 @@ def recast(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     Raises:
         ContractError: a cell holds what the schema does not know.
     """
-    done = {}
+    changed = {}
     for name in table.columns:
         column, series = schema[name], table[name]
         want = canonical_dtype(column)
         if series.dtype == want:
-            done[name] = series
             continue
         if isinstance(want, pd.CategoricalDtype) and isinstance(series.dtype, pd.CategoricalDtype):
             cast = series.cat.set_categories(want.categories, ordered=want.ordered)
@@ -104,5 +112,5 @@ def recast(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         lost = int((cast.isna() & series.notna()).sum())
         if lost:
             raise ContractError(f"{lost} cells hold a label that is not released.", where=f"column {name!r}")
-        done[name] = cast
-    return pd.DataFrame(done, index=table.index)
+        changed[name] = cast
+    return _with_columns(table, changed)

@@ -436,8 +436,9 @@ def _keeps_conditions(subject: Subject) -> None:
     chosen = example.table.sample(n, random_state=np.random.RandomState(3)).reset_index(drop=True)
     names = [c.name for c in example.schema.modelled]
     for fixed in (*([name] for name in names), ["region", "income"], ["lab", "lab_day", "grade", "seen"], names):
-        conditions = chosen[fixed]
-        rows = fitted.sample(n, np.random.default_rng(12), conditions.copy())
+        conditions = chosen[fixed].copy()
+        rows = fitted.sample(n, np.random.default_rng(12), conditions)
+        _expect(_equal(conditions, chosen[fixed]), "the conditions themselves have changed")
         _check_rows(rows, example.schema, n)
         for name in fixed:
             kept = rows[name].equals(conditions[name])

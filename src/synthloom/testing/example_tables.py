@@ -92,6 +92,9 @@ def mixed(rows: int = 1200, seed: int = 1) -> Example:
     lab = np.where(together, np.nan, np.round(rng.normal(5, 1, rows) + age / 40, 1))
     seen = pd.to_datetime("2021-03-01T00:00:00Z") + pd.to_timedelta(rng.integers(0, 3 * 10**7, rows), unit="s")
     stay = pd.Series(rng.gamma(2, 30, rows).round() * 60e6).astype("int64").astype("timedelta64[us]")
+    visits = pd.Series(rng.poisson(age / 20), dtype="Int64").mask(rng.random(rows) < 0.15)
+    logged = pd.Series(np.datetime64("2022-01-01", "us") + rng.integers(0, 10**7, rows).astype("timedelta64[s]"))
+    logged = logged.mask(rng.random(rows) < 0.1)
     region = np.where(age + rng.normal(0, 12, rows) > 55, "north", rng.choice(["south", "east"], rows)).astype(object)
     step = ((age - 18) / 25 + rng.normal(0, 0.5, rows)).astype(int)
     grade = np.array(["low", "mid", "high"], dtype=object)[np.clip(step, 0, 2)]
@@ -109,7 +112,9 @@ def mixed(rows: int = 1200, seed: int = 1) -> Example:
             "admitted": (Kind.DATE, day),
             "lab_day": (Kind.DATE, lab_day),
             "lab": (Kind.DECIMAL, lab),
+            "visits": (Kind.INTEGER, visits),
             "seen": (Kind.TIMESTAMP, seen.tz_convert("Europe/Zurich")),
+            "logged": (Kind.TIMESTAMP, logged),
             "stay": (Kind.DURATION, stay),
             "source": (Kind.CONSTANT, np.full(rows, "registry", dtype=object)),
             "remark": (Kind.EMPTY, np.full(rows, None, dtype=object)),
