@@ -21,8 +21,8 @@ TITLES = {
 """Steps in a person's words."""
 
 WEIGHTS = {
-    "read": 1.0, "infer": 2.0, "split": 0.5, "plan": 0.2, "fit": 5.0, "sample": 3.0, "refine": 0.5, "measure": 60.0,
-    "verdict": 0.2, "report": 8.0, "store": 20.0,
+    "read": 1.0, "infer": 2.0, "split": 0.5, "plan": 0.2, "fit": 5.0, "sample": 3.0, "refine": 0.5, "measure": 45.0,
+    "verdict": 0.2, "report": 1.5, "store": 25.0,
 }
 """How long steps take against each other, roughly, on tables of a few ten thousand rows: for the estimate only."""
 

@@ -15,6 +15,9 @@ from synthloom.service.recorder import check_cancelled
 DOCUMENTS = ("report.json", "report.html", "report.pdf")
 """The forms a report comes in."""
 
+_EFFORT = {"report.json": 1.0, "report.html": 3.0, "report.pdf": 40.0}  # seconds against each other, for progress
+_SHARE = 0.7  # of the step `store`; the rest is for the tables
+
 
 def parse_report(content: bytes, where: str) -> Report:
     """The report in a report.json; InputError says what is wrong with it."""
@@ -42,8 +45,10 @@ def render_documents(
         "report.pdf": lambda: _quietly(lambda: to_pdf(report)),
     }
     documents: dict[str, Content] = {}
-    for position, name in enumerate(names):
-        emit(Progress(step="store", fraction=0.5 * position / len(names), message=f"drawing {name}"))
+    before, whole = 0.0, sum(_EFFORT[name] for name in names)
+    for name in names:
+        emit(Progress(step="store", fraction=_SHARE * before / whole, message=f"drawing {name}"))
+        before += _EFFORT[name]
         try:
             documents[name] = makers[name]()
         except MissingDependencyError as error:

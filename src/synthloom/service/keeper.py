@@ -61,12 +61,12 @@ class Service:
         documents = render_documents(done.report, emit=recorder, cancelled=cancelled)
 
         def csv(sink: BinaryIO) -> None:
-            recorder(Progress(step="store", fraction=0.6, message="writing synthetic.csv"))
+            recorder(Progress(step="store", fraction=0.7, message="writing synthetic.csv"))
             write_csv(data, schema, sink, escape_formulas=escape_formulas)
             check_cancelled(cancelled)
 
         def parquet(sink: BinaryIO) -> None:
-            recorder(Progress(step="store", fraction=0.8, message="writing synthetic.parquet"))
+            recorder(Progress(step="store", fraction=0.9, message="writing synthetic.parquet"))
             write_parquet(data, schema, sink)
             check_cancelled(cancelled)
 
