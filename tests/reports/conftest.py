@@ -18,7 +18,8 @@ from synthloom.reports.build import judge
 NASTY = (
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "عمر المريض", "🧬 gene 😀", "{{ 7*7 }}",
     "a&b<c>'\"",
-    "line\nbreak\tand\x00nul", "an_endless_name_without_any_place_to_break_it_" * 3, " ", "年齢（歳）", "]]>", "</style>",
+    "line\nbreak\tand\x00nul",
+    "an_endless_name_without_any_place_to_break_it_" * 3, " ", "年齢（歳）", "]]>", "</style>",
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
 from synthloom.domain.guarantee import NoGuarantee
 from synthloom.domain.measurement import Direction, Interval, Measured, Measurement, MetricInfo, Undefined
 from synthloom.domain.plan import Plan
@@ -14,6 +15,7 @@ from synthloom.domain.run import DEFAULT_THRESHOLDS
 from synthloom.domain.schema import Column, IdentifierPattern, Kind, Schema
 from synthloom.reports.build import build_report, judge
 from synthloom.tables.canonical import canonical_dtype
+
 
 def make_table(kinds: list[Kind], n: int, seed: int, names: list[str] | None = None) -> tuple[pd.DataFrame, Schema]:
     """A canonical table of independent columns."""

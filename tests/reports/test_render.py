@@ -154,7 +154,7 @@ def test_a_formal_guarantee_is_told_with_its_limits(make: Callable[..., Report])
         covers=("bounds", "training"), source="McKenna et al. 2022",
     )
     text = words_of(to_html(make(guarantee=guarantee, kinds=[Kind.INTEGER])))
-    assert "ε = 1.500, δ = 1e-06" in text
+    assert "ε = 1.5, δ = 1e-06" in text
     assert "Anything outside the stated guarantee" in text
     assert "A formal privacy guarantee No" not in text
 

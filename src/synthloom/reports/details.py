@@ -11,15 +11,15 @@ from synthloom.reports.words import ends_text, number, percent
 Fact = tuple[str, str]
 
 _LABELS = {
-    "tpr_at_1pct_fpr": "members found at 1% false alarms", "ties": "ties",
+    "ties": "ties",
     "expected": "expected by chance", "holdout": "of the holdout rows", "synthetic": "of the synthetic rows",
     "target": "target", "classes": "classes", "rare": "rare labels", "covered": "of them kept",
     "nearest": "by the nearest row", "difference": "by the difference of distances",
     "density": "by the ratio of densities",
     "patterns": "patterns told apart", "mean": "mean over time", "bias": "signed mean over time",
 }
-_SHARES = frozenset({"tpr_at_1pct_fpr", "ties", "expected", "holdout", "synthetic"})
-_SKIPPED = frozenset({"gap", "reference_interval", "left_out", "of_pairs", "rows", "worst"})
+_SHARES = frozenset({"ties", "expected", "holdout", "synthetic"})
+_SKIPPED = frozenset({"gap", "reference_interval", "left_out", "of_pairs", "rows", "worst", "tpr_at_1pct_fpr"})
 _SHOWN = 3
 
 

@@ -106,8 +106,10 @@ def _numeric(train: np.ndarray, synthetic: np.ndarray, column: Column, min_suppo
     atom = _atom(real, drawn, min_support)
     if atom is not None:
         real, drawn = real[real != atom.value], drawn[drawn != atom.value]
-    low, high = float(real[min_support - 1]), float(real[-min_support])
-    unit = None if column.kind in (Kind.DATE, Kind.TIMESTAMP) else _skew_unit(real, low, high)
+    # Wide tails would leave one bar: everything beyond the outermost 0.05% counts in the outermost bins.
+    tails = np.quantile(real, [0.0005, 0.9995])
+    low, high = max(float(real[min_support - 1]), tails[0]), min(float(real[-min_support]), tails[1])
+    unit = None if column.kind in (Kind.DATE, Kind.TIMESTAMP) else _skew_unit(real)
     edges = _edges(low, high, column.kind, len(real)) if unit is None else _asinh_edges(low, high, unit)
     edges, counts = _join_small(edges, _histogram(real, edges), _histogram(drawn, edges), min_support)
     return NumericFigure(
@@ -118,8 +120,9 @@ def _numeric(train: np.ndarray, synthetic: np.ndarray, column: Column, min_suppo
 
 
 def _atom(real: np.ndarray, drawn: np.ndarray, min_support: int) -> Atom | None:
-    """The most frequent real value, where it is frequent and enough other records are left for a histogram."""
-    values, counts = np.unique(real, return_counts=True)
+    """The most frequent of the sorted real values, if frequent and if enough others are left for a histogram."""
+    starts = np.flatnonzero(np.append(True, real[1:] != real[:-1]))  # `real` is sorted
+    values, counts = real[starts], np.diff(np.append(starts, len(real)))
     i = int(counts.argmax())
     if len(values) < 8 or counts[i] < ATOM_SHARE * len(real) or len(real) - counts[i] < 4 * min_support:
         return None
@@ -149,15 +152,14 @@ def _join_small(
     return np.array(bounds), (np.array(a), np.array(b))
 
 
-def _skew_unit(real: np.ndarray, low: float, high: float) -> float | None:
+def _skew_unit(real: np.ndarray) -> float | None:
     """Where an asinh axis should turn from even to logarithmic, or None where a plain axis shows the column well."""
-    body = float(np.subtract(*np.quantile(real, [0.75, 0.25])))
-    if high - low <= 9 * body:
+    lowest, lower, upper, highest = np.quantile(real, [0.005, 0.25, 0.75, 0.995])
+    if highest - lowest <= 8 * (upper - lower):
         return None
     magnitudes = np.abs(real[real != 0])
-    if not len(magnitudes):
-        return None
-    return float(10.0 ** math.floor(math.log10(max(float(np.quantile(magnitudes, 0.05)), 1e-300))))
+    unit = 10.0 ** math.floor(math.log10(max(float(np.quantile(magnitudes, 0.05)), 1e-300)))
+    return float(unit) if max(-lowest, highest) >= 30 * unit else None
 
 
 def _edges(low: float, high: float, kind: Kind, n: int) -> np.ndarray:

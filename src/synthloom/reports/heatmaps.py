@@ -36,7 +36,7 @@ def heatmaps_svg(associations: Associations, uid: str) -> Markup:
         grid.x(2) + grid.side + 2, _TOP + grid.side + 54, uid=uid, desc=_in_words(associations),
         title="How columns hang together: real, synthetic, and the difference",
     )
-    panels = (("Real", real, 1.0), ("Synthetic", drawn, 1.0), ("Difference", np.abs(real - drawn), 0.5))
+    panels = (("Real", real, 1.0), ("Synthetic", drawn, 1.0), ("Difference", np.abs(real - drawn), 0.25))
     for k, (name, matrix, full) in enumerate(panels):
         d.text(grid.x(k), 12, name, look="ink", size=10, weight=600)
         _cells(d, matrix / full, grid, k)
@@ -53,7 +53,7 @@ def heatmaps_svg(associations: Associations, uid: str) -> Markup:
             d.text(x, _TOP + grid.side + 9, str(i + 1), anchor="middle", size=size)
     below = _TOP + grid.side + 24
     _legend(d, grid.left, below, ("−1", "0", "1"), changed=False)
-    _legend(d, grid.x(2), below, ("0", "0.25", "0.5 or more"), changed=True)
+    _legend(d, grid.x(2), below, ("0", "0.125", "0.25 or more"), changed=True)
     return d.markup()
 
 

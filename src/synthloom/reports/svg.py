@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup, escape
 
-FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', 'DejaVu Sans', sans-serif"
+FONT = "'Liberation Sans', Arial, Helvetica, 'DejaVu Sans', sans-serif"  # for the PDF; on a screen the page's own
 INK, MUTED, RULE, REAL, SYNTHETIC, LIMIT = "#1f2933", "#5b6770", "#d5dae0", "#0b6bb0", "#c9560a", "#a3123a"
 LOOKS = {
     "real-area": f'fill="{REAL}" fill-opacity="0.16" stroke="none"',

@@ -31,7 +31,7 @@ def view(report: Report) -> dict[str, Any]:
     return {
         "report": report, "meta": report.meta, "title": report.meta.dataset or "a table",
         "dark_cells": Markup(_dark_cells()),  # noqa: S704  # our own colours
-        "num": words.number, "settings_text": settings_text,
+        "settings_text": settings_text,
         **_verdict_view(report), **_method_view(report), **_evidence_view(report),
     }
 
@@ -91,7 +91,7 @@ def _verdicts(report: Report) -> list[dict[str, str]]:
 def _facts(report: Report) -> list[tuple[str, str]]:
     meta, level = report.meta, report.protection.level if report.protection else None
     g = report.guarantee
-    formal = f"ε = {words.number(g.epsilon)}, δ = {g.delta:.3g}" if isinstance(g, PrivacyGuarantee) else "none"
+    formal = f"ε = {g.epsilon:g}, δ = {g.delta:.3g}" if isinstance(g, PrivacyGuarantee) else "none"
     return [
         ("Real rows", f"{meta.n_real:,}"), ("Synthetic rows", f"{meta.n_synth:,}"),
         ("Columns", f"{len(report.columns):,}"),
@@ -100,12 +100,13 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 
 
 def _measure(m: Measurement, threshold: Threshold | None, uid: str) -> dict[str, Any]:
+    same = words.outcome_reason(m.floor) == words.outcome_reason(m.outcome)
     kinds = {Measured: "measured", Undefined: "undefined", Failed: "failed"}
     return {
         "key": m.info.key, "title": m.info.title, "explanation": m.info.explanation, "source": m.info.source,
         "direction": words.direction_text(m), "status": kinds[type(m.outcome)], "value": words.outcome_text(m.outcome),
         "interval": words.interval_text(m.outcome), "reason": words.outcome_reason(m.outcome),
-        "floor": words.outcome_text(m.floor), "floor_reason": words.outcome_reason(m.floor),
+        "floor": words.outcome_text(m.floor), "floor_reason": "" if same else words.outcome_reason(m.floor),
         "strip": gauges.strip_svg(m, threshold, uid, reference(m)), "facts": facts(m),
     }
 
@@ -114,7 +115,7 @@ def _column(column: ColumnReport, uid: str) -> dict[str, Any]:
     missing = max(column.missing_real, column.missing_synthetic) > 0
     return {
         "name": column.name, "short_name": shorten(column.name, 48), "kind": column.kind.value,
-        "reason": column.reason, "sensitive": column.sensitive,
+        "reason": column.reason[:1].upper() + column.reason[1:], "sensitive": column.sensitive,
         "shape": f"{column.shape:.3f}" if column.shape is not None else "",
         "missing": f"{percent(column.missing_real)} / {percent(column.missing_synthetic)}" if missing else "",
         "missing_real": percent(column.missing_real), "missing_synthetic": percent(column.missing_synthetic),

@@ -147,7 +147,7 @@ def guarantee_sentence(report: Report) -> str:
     """The formal promise, or that there is none, in one sentence."""
     g = report.guarantee
     if isinstance(g, PrivacyGuarantee):
-        return f"Formally private: ε = {number(g.epsilon)}, δ = {g.delta:.3g} for one {g.unit} ({g.mechanism})."
+        return f"Formally private: ε = {g.epsilon:g}, δ = {g.delta:.3g} for one {g.unit} ({g.mechanism})."
     return "There is no formal privacy guarantee; protection rests on the rules and the measurements below."
 
 
@@ -155,7 +155,7 @@ def alerts(report: Report) -> list[Alert]:
     """What heads the report: privacy asked for and not in effect, fallbacks, measurements that failed."""
     out = []
     if report.privacy.get("dp_requested") and not report.privacy.get("dp_effective"):
-        asked = f" (ε = {number(report.dp.epsilon)})" if report.dp else ""
+        asked = f" (ε = {report.dp.epsilon:g})" if report.dp else ""
         out.append(Alert(
             "Differential privacy was asked for and is not in effect",
             f"The run was asked for differential privacy{asked} and allowed to go on without it. No formal promise "
