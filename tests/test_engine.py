@@ -208,6 +208,20 @@ def test_a_method_named_by_a_person_that_cannot_learn_is_an_error():
         run(known={"cart": CannotFit})
 
 
+class PickyAtHighPrivacy(IndependentMarginals):
+    def fit(self, *args, **more):
+        if self.params.min_support > 5:
+            raise FitError("too few records for so much privacy.")
+        return super().fit(*args, **more)
+
+
+def test_a_later_attempt_that_cannot_learn_leaves_the_earlier_one_and_says_so():
+    hopeless = (Threshold(name="MIA_MAX", key="privacy.mia_auc", limit=0.0),)
+    result = run(thresholds=hopeless, known={"marginals": PickyAtHighPrivacy})
+    assert [a.number for a in result.attempts] == [1]
+    assert any(n.code == "unfit" and "so much privacy" in n.message for n in result.report.notices)
+
+
 def test_rows_can_be_asked_for():
     assert len(run(rows=77).data) == 77
 

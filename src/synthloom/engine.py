@@ -186,6 +186,8 @@ def execute_pipeline(
             plan = _after_unfit(run, rows, error, [*unfit, *(a.plan.method for a in attempts)])
             if plan is None and best is None:
                 raise
+            if plan is None:
+                run.emit(Notice(code="unfit", message=f"Attempt {number} could not be made: {error.text()}"))
             continue
         candidate = _attempt(run, rows, synthesizer, plan, attempts)
         attempts.append(candidate.attempt)

@@ -31,6 +31,8 @@ FORMAT = "synthloom-model"
 VERSION = 1
 MANIFEST, SCHEMA, STATE, ARRAYS = "manifest.json", "schema.json", "state.json", "arrays.safetensors"
 
+LARGEST_FILE = 2**33
+"""Most bytes a model file may have."""
 MEMBER_LIMITS = {MANIFEST: 2**20, SCHEMA: 2**26, STATE: 2**28, ARRAYS: 2**32}
 """Most bytes a member may unpack to."""
 _RATIO_WRITTEN = 50  # what compresses better is stored as it is, so that an honest file never looks like a bomb
@@ -99,11 +101,7 @@ def pack(contents: ModelContents) -> bytes:
         members={name: _Member(size=len(d), sha256=hashlib.sha256(d).hexdigest()) for name, d in members.items()},
     )
     manifest = manifest.model_copy(update={"sha256": manifest.own_hash()})
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w") as archive:
-        for name, data in {MANIFEST: _json(manifest.model_dump()), **members}.items():
-            _write(archive, name, data)
-    return sink.getvalue()
+    return _zip({MANIFEST: _json(manifest.model_dump()), **members})
 
 
 def unpack(data: bytes, *, where: str | None = None) -> ModelContents:
@@ -163,15 +161,17 @@ def _pack_arrays(contents: ModelContents) -> bytes:
     return bytes(save(tensors))
 
 
-def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    info = zipfile.ZipInfo(name, _EPOCH)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as trial:
-        trial.writestr("x", data)
-    dense = len(data) > _RATIO_WRITTEN * len(packed.getvalue())
-    info.compress_type = zipfile.ZIP_STORED if dense else zipfile.ZIP_DEFLATED
-    info.external_attr = 0o600 << 16
-    archive.writestr(info, data, compresslevel=6)
+def _zip(members: dict[str, bytes], stored: frozenset[str] = frozenset()) -> bytes:
+    """The members as a zip: compressed, but for those in `stored` and those that compress suspiciously well."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.compress_type = zipfile.ZIP_STORED if name in stored else zipfile.ZIP_DEFLATED
+            info.external_attr = 0o600 << 16
+            archive.writestr(info, data, compresslevel=3)
+        dense = {i.filename for i in archive.infolist() if i.file_size > _RATIO_WRITTEN * i.compress_size}
+    return _zip(members, frozenset(dense)) if dense else sink.getvalue()
 
 
 def _refuse(what: str, where: str | None, do: str | None = None) -> NoReturn:

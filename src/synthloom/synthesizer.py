@@ -24,7 +24,7 @@ from synthloom.domain.guarantee import Guarantee
 from synthloom.domain.plan import PrivacyLevel
 from synthloom.domain.schema import Schema, SchemaOverrides
 from synthloom.methods.contract import Conditions, Method, MethodParams
-from synthloom.model_file import ModelContents, pack, unpack
+from synthloom.model_file import LARGEST_FILE, ModelContents, pack, unpack
 from synthloom.tables.canonical import check_canonical
 from synthloom.tables.conditions import read_conditions
 from synthloom.tables.dataset import Dataset
@@ -259,6 +259,8 @@ class Synthesizer:
     def load(cls, path: str | Path, resolve: Resolve) -> Self:
         """A fitted synthesizer out of a model file; errors as in `from_bytes`."""
         try:
+            if Path(path).stat().st_size > LARGEST_FILE:
+                raise ModelFileError("it is larger than any model.", where=str(path))
             data = Path(path).read_bytes()
         except OSError as error:
             raise ModelFileError(f"it cannot be read: {error.strerror or error}.", where=str(path)) from error
