@@ -8,6 +8,7 @@ import pytest
 
 from methods_for_tests import IndependentMarginals
 from synthloom.domain.errors import ContractError
+from synthloom.registry import methods
 from synthloom.testing.check_method import METHOD_CHECKS, check_method
 
 CHECKS = {check.name: check for check in METHOD_CHECKS}
@@ -105,3 +106,9 @@ def test_all_broken_promises_are_told_at_once():
         check_method(Bad)
     assert "tells_progress" in caught.value.text()
     assert "keeps_conditions" in caught.value.text()
+
+
+@pytest.mark.parametrize("check", METHOD_CHECKS, ids=lambda check: check.name)
+@pytest.mark.parametrize("name", sorted(methods()))
+def test_every_installed_method_keeps_its_promises(name, check):
+    check.run(methods()[name])
