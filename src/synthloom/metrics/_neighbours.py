@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from synthloom.domain.schema import Column
+from synthloom.metrics._threads import one_openmp_thread
 from synthloom.metrics._views import codes, held_out, numbers, pick
 from synthloom.metrics.contract import Tables
 
@@ -150,7 +151,8 @@ def nearest(tables: Tables, queries: Points, references: Points, k: int) -> tupl
     for start in range(0, len(queries), chunk):
         tables.check_cancelled()
         part = slice(start, start + chunk)
-        found = search.kneighbors(queries.waves[part], return_distance=False)
+        with one_openmp_thread():
+            found = search.kneighbors(queries.waves[part], return_distance=False)
         true = _gower(queries, part, references, found)
         order = np.argsort(true, axis=1, kind="stable")[:, :k]
         distances[part] = np.take_along_axis(true, order, axis=1)

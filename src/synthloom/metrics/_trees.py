@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from synthloom.metrics._threads import one_openmp_thread
 from synthloom.metrics.contract import Tables
 
 CELLS = 1_500_000  # cells a fit may see; wider tables are sampled to fewer rows
@@ -26,7 +27,7 @@ def boost(
         X: From `tree_matrices`, shape (n, d), no column without a filled cell.
         y: Classes or numbers, shape (n,).
         discrete: Bool mask of category columns, shape (d,).
-        rounds: Boosting rounds.
+        rounds: Boosting rounds; fewer on fewer than 500 rows.
         regression: Whether y are numbers.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -38,11 +39,12 @@ def boost(
 
     kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
     model = kind(
-        max_iter=rounds, learning_rate=0.1, max_leaf_nodes=31, min_samples_leaf=max(2, min(20, len(X) // 20)),
+        max_iter=min(rounds, max(20, len(X) // 5)), learning_rate=0.1, max_leaf_nodes=31, min_samples_leaf=max(2, min(20, len(X) // 20)),
         categorical_features=discrete, random_state=int(tables.rng("boosting").integers(2**31)),
         early_stopping=True, scoring=watch, validation_fraction=None, n_iter_no_change=rounds + 1,  # never stops early
     )
-    return model.fit(X, y)
+    with one_openmp_thread():
+        return model.fit(X, y)
 
 
 def forest(tables: Tables, X: np.ndarray, y: np.ndarray, *, trees: int) -> Any:
@@ -63,5 +65,6 @@ def forest(tables: Tables, X: np.ndarray, y: np.ndarray, *, trees: int) -> Any:
 def positive_share(model: Any, X: np.ndarray) -> np.ndarray:
     """The model's probability of class 1, shape (n,)."""
     classes = list(model.classes_)
-    return np.asarray(model.predict_proba(X)[:, classes.index(1)]) if 1 in classes else np.zeros(len(X))
+    with one_openmp_thread():
+        return np.asarray(model.predict_proba(X)[:, classes.index(1)]) if 1 in classes else np.zeros(len(X))
 

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib import import_module
 from threading import Event as Flag
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from synthloom.domain.errors import CancelledError, SynthloomError
 from synthloom.domain.event import Emit, Progress, ignore
 from synthloom.domain.measurement import Failed, Measurement, Outcome
+from synthloom.metrics._threads import one_thread_each
 from synthloom.metrics.contract import Metric, Tables
 
 MIN_FLOOR_ROWS = 4  # holdout rows that can be halved into two tables
@@ -85,17 +85,13 @@ def _lanes(metrics: Sequence[Metric], tables: Tables) -> list[_Lane]:
 
 
 def _run(lanes: list[_Lane], tables: Tables, stop: Flag, emit: Emit) -> dict[tuple[str, bool], Outcome]:
-    """Run lanes side by side. Numerical libraries get one thread each: two of theirs in each of ours would fight."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    for library in ("sklearn.ensemble", "sklearn.neighbors"):
-        import_module(library)  # limits reach only what is loaded already
+    """Run lanes side by side, each in one thread."""
     outcomes: dict[tuple[str, bool], Outcome] = {}
     started: queue.Queue[str] = queue.Queue()
     total = sum(len(lane.metrics) for lane in lanes)
     pool = ThreadPoolExecutor(max_workers=min(MAX_THREADS, _cores()), thread_name_prefix="synthloom-measure")
     # Libraries change the warning filters of the whole process while they work; the filters come back as they were.
-    with warnings.catch_warnings(), threadpool_limits(limits=1), pool:
+    with warnings.catch_warnings(), one_thread_each(), pool:
         futures = [pool.submit(_run_lane, lane, outcomes, started) for lane in lanes]
         try:
             _follow(futures, tables, emit, started, total)
@@ -125,13 +121,10 @@ def _follow(
 
 
 def _run_lane(lane: _Lane, outcomes: dict[tuple[str, bool], Outcome], started: queue.Queue[str]) -> None:
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="openmp"):  # OpenMP keeps its limit per thread
-        for metric in lane.metrics:
-            lane.tables.check_cancelled()
-            started.put(metric.info.title)
-            outcomes[metric.info.key, lane.tables.floor] = _outcome(metric, lane.tables)
+    for metric in lane.metrics:
+        lane.tables.check_cancelled()
+        started.put(metric.info.title)
+        outcomes[metric.info.key, lane.tables.floor] = _outcome(metric, lane.tables)
 
 
 def _outcome(metric: Metric, tables: Tables) -> Outcome:

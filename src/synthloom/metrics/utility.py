@@ -10,6 +10,7 @@ import pandas as pd
 from synthloom.domain.measurement import Direction, Interval, Measured, Undefined
 from synthloom.domain.schema import Column
 from synthloom.metrics._stats import auc_influence, auc_interval, clipped_interval, standard_error
+from synthloom.metrics._threads import one_openmp_thread
 from synthloom.metrics._trees import boost, row_cap
 from synthloom.metrics._views import codes, held_out, numbers, pick, too_few, tree_matrices
 from synthloom.metrics.contract import Tables, metric
@@ -70,7 +71,8 @@ class _Task:
         rounds = ROUNDS if regression else max(20, ROUNDS * 2 // max(2, len(np.unique(y))))
         model = boost(tables, X[:, some], y, self.discrete[some], rounds=rounds, regression=regression)
         target = self.matrices[1][:, some]
-        return (model.predict(target), None) if regression else (model.predict_proba(target), model.classes_)
+        with one_openmp_thread():
+            return (model.predict(target), None) if regression else (model.predict_proba(target), model.classes_)
 
 
 def _with_reference(tables: Tables, score: Any) -> Measured:
