@@ -8,6 +8,8 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from methods_for_tests import KNOWN, IndependentMarginals
 from synthloom.domain.errors import ContractError, UsageError
@@ -48,6 +50,24 @@ def test_the_working_table_is_canonical_and_names_no_rare_label():
     text = working.model_dump_json()
     assert not any(word in text for word in (*RARE, "77", "Mrs"))
     assert released_schema(working, hidden)["illness"].categories == ("common", "other")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.one_of(st.none(), st.sampled_from(["1", "2", "3", "4.5", "-6", "rare label 1", "é"])), min_size=1),
+    st.integers(1, 6), st.booleans(),
+)
+def test_exactly_the_rare_labels_are_hidden(cells, support, ordered):
+    one = example("x", {"a": (Kind.ORDERED if ordered else Kind.CATEGORY, cells)})
+    table, working, hidden = hide_rare_labels(one.table, one.schema, support)
+    check_canonical(table, working)
+    often = tuple(k for k in one.schema["a"].categories if cells.count(k) >= support)
+    released = released_schema(working, hidden)
+    assert released["a"].categories == often
+    assert not set(working["a"].categories) - set(often) & set(one.schema["a"].categories) - {"rare label 1"}
+    assert table["a"].cat.codes.equals(one.table["a"].cat.codes)
+    common = table[one.table["a"].isin(often)].reset_index(drop=True)
+    assert recast(common, released)["a"].astype(object).tolist() == [c for c in cells if c in often]
 
 
 def test_nothing_is_hidden_where_nothing_is_rare():

@@ -21,9 +21,11 @@ from synthloom.domain.errors import (
 from synthloom.domain.guarantee import NoGuarantee
 from synthloom.domain.schema import ColumnOverride, Kind, SchemaOverrides
 from synthloom.registry import create_synthesizer, load_synthesizer
+from synthloom.tables.conditions import read_conditions
 from synthloom.tables.dataset import Dataset
 from synthloom.tables.infer import frame_to_raw, infer_schema
-from synthloom.testing.example_tables import mixed
+from synthloom.tables.restore import restore
+from synthloom.testing.example_tables import mixed, odd
 
 
 def people(rows=300):
@@ -228,6 +230,19 @@ def test_conditions_on_columns_that_are_not_modelled_or_out_of_bounds_are_refuse
     assert (made.sample(2, conditions={"admitted": "1899-12-31"})["admitted"] == pd.Timestamp("1899-12-31")).all()
     with pytest.raises(UsageError, match="no date"):
         made.sample(2, conditions={"admitted": "1899-12-31T10:00"})
+
+
+@pytest.mark.parametrize("case", [mixed(200), *odd()], ids=lambda case: case.name)
+def test_what_is_sampled_can_be_given_back_as_conditions(case):
+    made = create_synthesizer("marginals", known=KNOWN).fit(Dataset(case.table, case.schema, "x", "0" * 64))
+    canonical = made.sample_canonical(25, np.random.default_rng(1))
+    names = [c.name for c in made.schema.modelled if c.missing_rate or not canonical[c.name].isna().any()]
+    given = restore(canonical, made.schema)[names]
+    read = read_conditions(given, 25, made.schema)
+    pd.testing.assert_frame_equal(read, canonical[names])
+    again = read_conditions({name: given[name].tolist() for name in names}, 25, made.schema)
+    pd.testing.assert_frame_equal(again, canonical[names])
+    assert made.sample(25, conditions=given, seed=4)[names].equals(given)
 
 
 def test_a_method_without_conditions_says_so():
