@@ -131,6 +131,15 @@ def test_inspect_tells_kinds_and_writes_a_schema_file_that_works(
     assert "A run would begin with" in shown.out
 
 
+def test_a_column_s_name_cannot_drive_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\x1b[31mred,[bold]b\n" + "".join(f"{i % 9},x{i % 3}\n" for i in range(60)))
+    assert start(["inspect", str(path)]) == 0
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out + shown.err
+    assert "[bold]b" in shown.out
+
+
 def test_sample_draws_to_standard_output_and_to_files(
     done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:

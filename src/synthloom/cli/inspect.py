@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synthloom.cli import options as opt
-from synthloom.cli.output import Answer
+from synthloom.cli.output import Answer, printable
 from synthloom.cli.progress import make_display
 from synthloom.cli.work import perform
 from synthloom.domain.event import Cancelled, Emit
@@ -106,4 +106,4 @@ def _row(column: Column, target: str | None, survival: Any) -> tuple[str, str, s
     ]
     kind = f"{column.kind} ({', '.join(roles)})" if roles else str(column.kind)
     missing = f"{column.missing_rate:.1%}" if column.missing_rate else "-"
-    return column.name, kind, missing, f"{column.n_unique:,}", column.reason
+    return printable(column.name), kind, missing, f"{column.n_unique:,}", printable(column.reason)

@@ -59,15 +59,40 @@ class Answer:
     exit_code: int = 0
 
 
+_CONTROLS = {code: "\ufffd" for code in (*range(9), *range(11, 32), *range(127, 160))}
+
+
+def printable(text: str) -> str:
+    """Text without control characters, so that a column's name cannot drive the terminal."""
+    return text.translate(_CONTROLS)
+
+
+class SafeConsole(Console):
+    """A console that shows text as it is: no markup, no control characters. Cells of a Table are the caller's."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print objects; texts lose their control characters."""
+        super().print(*[_safe(item) for item in objects], **options)
+
+
+def _safe(item: Any) -> Any:
+    if isinstance(item, str):
+        return printable(item)
+    if isinstance(item, Text):
+        item = item.copy()
+        item.plain = printable(item.plain)  # one character for one, so that styles stay in place
+    return item
+
+
 def stdout_console() -> Console:
     """A console for results: no colours when piped or under NO_COLOR; wide when piped, so that nothing is cut."""
     piped = not sys.stdout.isatty()
-    return Console(highlight=False, markup=False, emoji=False, width=120 if piped else None, soft_wrap=piped)
+    return SafeConsole(highlight=False, markup=False, emoji=False, width=120 if piped else None, soft_wrap=piped)
 
 
 def stderr_console() -> Console:
     """A console for progress and messages."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return SafeConsole(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def deliver(answer: Answer, flags: Flags) -> int:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from synthloom.cli.output import stderr_console
+from synthloom.cli.output import printable, stderr_console
 from synthloom.domain import event as ev
 
 TITLES = {
@@ -217,7 +217,7 @@ def describe(tracker: Tracker) -> str:
     if tracker.step is None:
         return "Starting"
     title = _title(tracker.step, tracker.attempt if tracker.step in _LOOP else 1)
-    return f"{title}: {tracker.message}" if tracker.message else title
+    return f"{title}: {printable(tracker.message)}" if tracker.message else title
 
 
 def estimate(tracker: Tracker) -> str:
