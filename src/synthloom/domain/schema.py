@@ -59,6 +59,7 @@ class TextFormat(_Frozen):
     decimals: int | None = Field(
         None, description="Digits always shown after the decimal mark; None: as many as needed."
     )
+    exponent: bool = Field(False, description="Very small and large numbers are written like 1e-07.")
     decimal_mark: Literal[".", ","] = "."
     thousands_mark: Literal["", ",", ".", " ", "'", "\u00a0", "\u202f"] = ""
     prefix: str = Field("", description="Text before every number, such as a currency sign.")

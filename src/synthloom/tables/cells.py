@@ -99,3 +99,8 @@ def some(texts: Texts, n: int = 400) -> list[str]:
 def keep(texts: Texts, mask: np.ndarray) -> Texts:
     """The masked texts."""
     return texts.filter(pa.array(mask))
+
+
+def count_distinct(values: np.ndarray) -> int:
+    """How many different numbers there are."""
+    return len(pd.unique(values))

@@ -39,7 +39,11 @@ def infer_pattern(values: pd.Series) -> IdentifierPattern:
         and a start that no value has.
     """
     filled = values.dropna()
-    texts = text_cells(filled if filled.dtype != object else filled.map(str)).texts
+    return pattern_of(text_cells(filled if filled.dtype != object else filled.map(str)).texts)
+
+
+def pattern_of(texts: Texts) -> IdentifierPattern:
+    """`infer_pattern` of distinct texts."""
     if len(texts) == 0:
         return IdentifierPattern()
     if matches(texts, UUID).all():

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from synthloom.domain.errors import SchemaError
 from synthloom.domain.schema import Column, Kind, TextFormat
-from synthloom.tables.cells import Cells
+from synthloom.tables.cells import Cells, count_distinct
 from synthloom.tables.decide import decide_whole
 from synthloom.tables.identifiers import infer_pattern
 from synthloom.tables.infer_text import forced_column, infer_text
@@ -48,8 +48,8 @@ def infer_native(native: Native, spot: Spot) -> Column:
         return _forced(native, spot, forced)
     if native.declared:
         return _declared(native, spot)
-    distinct = np.unique(native.values[~native.missing])
-    if len(distinct) == 1:
+    n_unique = count_distinct(native.values[~native.missing])
+    if n_unique == 1:
         return _labelled(native, spot, Kind.CONSTANT, "every filled cell is the same")
     if native.form == "boolean":
         return _labelled(native, spot, Kind.BOOLEAN, "the frame says so")
@@ -57,7 +57,7 @@ def infer_native(native: Native, spot: Spot) -> Column:
         return _times(native, spot, "the frame says so")
     if native.form == "span":
         return _spans(native, spot, "the frame says so")
-    return _numbers(native, spot, distinct)
+    return _numbers(native, spot, n_unique)
 
 
 def without_declared_missing(native: Native, spellings: tuple[str, ...]) -> Native:
@@ -87,7 +87,7 @@ def label_cells(native: Native) -> Cells:
 def _made(native: Native, spot: Spot, kind: Kind, reason: str, **facts: Any) -> Column:
     text = facts.pop("text", TextFormat()).model_copy(update={"also_missing": spot.override.missing})
     if "n_unique" not in facts:
-        facts["n_unique"] = len(np.unique(native.values[~native.missing])) if kind is not Kind.EMPTY else 0
+        facts["n_unique"] = count_distinct(native.values[~native.missing]) if kind is not Kind.EMPTY else 0
     n = len(native.missing)
     return Column(
         name=spot.name, kind=kind, reason=reason, missing_rate=float(native.missing.mean()) if n else 0.0,
@@ -122,12 +122,12 @@ def _declared(native: Native, spot: Spot) -> Column:
     return _labelled(native, spot, Kind.CATEGORY, "the frame declares categories")
 
 
-def _numbers(native: Native, spot: Spot, distinct: np.ndarray) -> Column:
+def _numbers(native: Native, spot: Spot, n_unique: int) -> Column:
     filled = native.values[~native.missing]
     whole = _as_whole(filled)
-    facts: dict[str, Any] = {"n_unique": len(distinct)}
+    facts: dict[str, Any] = {"n_unique": n_unique}
     if whole.dtype.kind == "i" and not native.places:
-        kind, reason = decide_whole(spot.name, whole, len(distinct))
+        kind, reason = decide_whole(spot.name, whole, n_unique)
         if kind is not Kind.INTEGER:
             return _labelled(native, spot, kind, reason)
         return _made(native, spot, kind, reason, **facts)
@@ -138,7 +138,7 @@ def _places(native: Native) -> int | None:
     """Decimal places of a column of numbers; None: full precision."""
     if native.places is not None:
         return native.places
-    return float_places(np.unique(native.values[~native.missing]), native.single)
+    return float_places(pd.unique(native.values[~native.missing]), native.single)
 
 
 def _times(native: Native, spot: Spot, reason: str) -> Column:

@@ -8,7 +8,7 @@ import numpy as np
 
 from synthloom.domain.errors import SchemaError
 from synthloom.domain.schema import Column, Kind, TextFormat
-from synthloom.tables.cells import Cells, Texts, keep
+from synthloom.tables.cells import Cells, Texts, count_distinct, keep
 from synthloom.tables.decide import decide_whole
 from synthloom.tables.infer_words import truth_column, words_column
 from synthloom.tables.parse_numbers import Numbers, decimal_places, guess_number_format, read_numbers, whole_values
@@ -48,13 +48,13 @@ def numbers_column(
     if numbers.leading_zeros and numbers.whole is not None:
         widths = {len(t.strip()) for t in texts.to_pylist()}
         style = style.model_copy(update={"zero_pad": max(widths)})
-    text = style.model_copy(update={"decimals": always})
+    text = style.model_copy(update={"decimals": always, "exponent": bool(numbers.exponent.any())})
     per_cell = np.zeros(len(gone), dtype="int64")
     per_cell[~gone] = np.arange(len(texts))
     filled = np.append(~gone, False)[cells.codes]
     whole = whole_values(numbers)
     rows = per_cell[cells.codes[filled]]
-    n_unique = len(np.unique(numbers.values))
+    n_unique = count_distinct(numbers.values)
     facts: dict[str, Any] = {"text": text, "n_unique": n_unique}
     if kind is None:
         if whole is None:
@@ -142,9 +142,9 @@ def times_column(cells: Cells, gone: np.ndarray, spot: Spot, times: Times, *, pa
     forced = spot.override.kind
     if zone is None and midnight and forced is not Kind.TIMESTAMP:
         text = text.model_copy(update={"fraction_digits": 0})
-        return make_column(cells, gone, spot, Kind.DATE, reason, text=text, n_unique=len(np.unique(times.micros)))
+        return make_column(cells, gone, spot, Kind.DATE, reason, text=text, n_unique=count_distinct(times.micros))
     return make_column(
-        cells, gone, spot, Kind.TIMESTAMP, reason, text=text, timezone=zone, n_unique=len(np.unique(times.micros))
+        cells, gone, spot, Kind.TIMESTAMP, reason, text=text, timezone=zone, n_unique=count_distinct(times.micros)
     )
 
 
@@ -174,7 +174,7 @@ def durations_found(cells: Cells, gone: np.ndarray, spot: Spot) -> Found | None:
         _notice_cut(times, spot)
         text = TextFormat(duration_style=style, fraction_digits=min(times.fraction_digits, 6))
         reason = f"every filled cell is a duration written as {how}"
-        return make_column(cells, gone, spot, Kind.DURATION, reason, text=text, n_unique=len(np.unique(times.micros)))
+        return make_column(cells, gone, spot, Kind.DURATION, reason, text=text, n_unique=count_distinct(times.micros))
 
     return Found("durations", times.ok, make) if times.ok.any() else None
 

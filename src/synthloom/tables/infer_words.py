@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from synthloom.domain.schema import Column, Kind, TextFormat
 from synthloom.tables.cells import Cells, keep
 from synthloom.tables.decide import decide_words
-from synthloom.tables.identifiers import infer_pattern
+from synthloom.tables.identifiers import pattern_of
 from synthloom.tables.parse_numbers import guess_number_format, read_numbers
 from synthloom.tables.spot import Spot, gone_texts, make_column
 from synthloom.tables.words import scale_order
@@ -75,8 +74,7 @@ def words_column(
         return make_column(cells, gone, spot, kind, reason)
     if kind is Kind.IDENTIFIER:
         gone = gone_texts(cells, spot, among_values=True)
-        pattern = infer_pattern(pd.Series(keep(cells.texts, ~gone).to_pylist(), dtype=object))
-        return make_column(cells, gone, spot, kind, reason, identifier=pattern)
+        return make_column(cells, gone, spot, kind, reason, identifier=pattern_of(keep(cells.texts, ~gone)))
     labels = tuple(declared) or tuple(sorted(used.to_pylist(), key=_label_key))
     scale = scale_order(labels) if kind in (Kind.CATEGORY, Kind.ORDERED) and not ordered else None
     if scale is not None and spot.override.kind is None and len(scale) <= 30:

@@ -38,7 +38,8 @@ class Numbers:
         values: float64, shape (u,); NaN where not `ok`.
         whole: int64, shape (u,), when every `ok` text is a whole number within int64; else None.
         ok: Which texts are numbers, shape (u,).
-        fraction: Digits after the decimal mark of each text, shape (u,); 0 where not `ok`.
+        fraction: Decimal places of each text as a plain number (3 of 0.125, 7 of 2.5e-06), shape (u,); 0 where not
+            `ok`.
         exponent: Which texts are numbers written with an exponent, shape (u,).
         leading_zeros: Whether any number starts with a zero before another digit.
     """
@@ -121,10 +122,15 @@ def read_numbers(texts: Texts, style: TextFormat) -> Numbers:
     exponent[ok] = powers = to_bool(pc.match_substring(good, "e", ignore_case=True))
     point = pc.find_substring(good, ".").to_numpy(zero_copy_only=False)
     length = pc.binary_length(good).to_numpy(zero_copy_only=False)
-    fraction[ok] = np.where((point >= 0) & ~powers, length - point - 1, 0)
+    fraction[ok] = np.where(point >= 0, length - point - 1, 0)
+    if powers.any():
+        parts = pc.extract_regex(keep(good, powers), r"^[-+]?[0-9]*\.?(?P<f>[0-9]*)[eE](?P<e>[-+]?[0-9]{1,4})")
+        shift = pc.cast(pc.utf8_ltrim(pc.struct_field(parts, "e"), "+"), pa.int64()).to_numpy(zero_copy_only=False)
+        mantissa = pc.binary_length(pc.struct_field(parts, "f")).to_numpy(zero_copy_only=False)
+        fraction[np.flatnonzero(ok)[powers]] = np.maximum(mantissa - shift, 0)
     zeros = bool(to_bool(pc.match_substring_regex(good, r"^[-+]?0[0-9]")).any())
     whole = None
-    if not exponent.any() and not fraction.any():
+    if not powers.any() and not fraction.any():
         whole = _whole(good, ok)
     return Numbers(values, whole, ok, fraction, exponent, zeros)
 
@@ -175,10 +181,10 @@ def whole_values(numbers: Numbers) -> np.ndarray | None:
 
 def decimal_places(numbers: Numbers) -> tuple[int | None, int | None]:
     """(precision, decimals): places to round to (None: full precision) and places shown at least (None: none)."""
-    places = numbers.fraction[numbers.ok & ~numbers.exponent]
-    most, least = int(places.max(initial=0)), int(places.min()) if len(places) else 0
-    precision = None if numbers.exponent.any() or most > 12 else most
-    return precision, least or None
+    most = int(numbers.fraction[numbers.ok].max(initial=0))
+    plain = numbers.fraction[numbers.ok & ~numbers.exponent]
+    rounds = most <= 12 and bool((np.abs(numbers.values[numbers.ok]) < 2**53).all())
+    return (most if rounds else None), (int(plain.min()) if len(plain) else 0) or None
 
 
 def float_places(values: np.ndarray, single: bool = False) -> int | None:
@@ -188,9 +194,10 @@ def float_places(values: np.ndarray, single: bool = False) -> int | None:
         values: Finite floats.
         single: Whether they came from float32.
     """
+    if not (np.abs(values) < 2**53).all():  # such floats have no decimal places
+        return None
     for digits in range(10):
-        with np.errstate(over="ignore", invalid="ignore"):  # 1e306 times ten: not the same, so more digits are tried
-            rounded = np.round(values, digits)
+        rounded = np.round(values, digits)
         same = rounded.astype("float32") == values.astype("float32") if single else rounded == values
         if same.all():
             return digits

@@ -124,6 +124,7 @@ def guess_time_format(texts: Texts) -> TimeGuess | None:
     if top < 0.5:
         return None
     best = [p for p, share in choices.items() if share == top]
+    best = [p for p in best if "%S" not in p or p.replace("%S", "%S.%f", 1) not in best]  # .%f may be left out
     return _decide(texts, best)
 
 
@@ -149,8 +150,9 @@ def _fitting(text: str) -> list[str]:
 
 def _decide(texts: Texts, best: list[str]) -> TimeGuess | None:
     """The best of the patterns that fit the sample alike, tried on all texts."""
-    reads = {p: read_times(texts, p) for p in best[:6]}
-    score = {p: float(r.ok.mean()) for p, r in reads.items()}
+    if len(best) == 1:
+        return TimeGuess(_dress(texts, best[0]))
+    score = {p: float(read_times(texts, p).ok.mean()) for p in best[:6]}
     top = max(score.values())
     fits = [p for p in best[:6] if score[p] >= top - 1e-12]
     month_first = [p for p in fits if re.search(r"%m.%d.%[Yy]", p)]
@@ -165,6 +167,10 @@ def _decide(texts: Texts, best: list[str]) -> TimeGuess | None:
 
 def _dress(texts: Texts, pattern: str) -> str:
     """The pattern with padding, letter case and fraction as the texts have them."""
+    if (bare := pattern.replace(".%f", "")) != pattern and _fixed_width(texts, bare) is not None:
+        pattern = bare
+    if _fixed_width(texts, pattern) is not None:
+        return pattern
     groups = _groups(texts, pattern)
     for code in "mdHI":
         if code in groups and to_bool(pc.equal(pc.binary_length(groups[code]), 1)).any():
@@ -193,8 +199,13 @@ def read_times(texts: Texts, pattern: str) -> Times:
         texts: Distinct texts, missing spellings taken out.
         pattern: As in the head of this file. Without %d the first of the month is meant.
     """
-    groups = _groups(texts, pattern)
-    number = {k: _ints(v) for k, v in groups.items() if k in "YymdHIMS"}
+    groups: dict[str, Texts] = {}
+    number = _fixed_width(texts, pattern)
+    if number is None and ".%f" in pattern:  # no text has a fraction
+        number = _fixed_width(texts, pattern.replace(".%f", ""))
+    if number is None:
+        groups = _groups(texts, pattern)
+        number = {k: _ints(v) for k, v in groups.items() if k in "YymdHIMS"}
     year = number["Y"] if "Y" in number else number["y"] + np.where(number["y"] < 69, 2000, 1900)
     ok = (number["Y"] >= 1) if "Y" in number else (number["y"] >= 0)
     month = number["m"] if "m" in number else _month(groups["b"])
@@ -212,10 +223,66 @@ def read_times(texts: Texts, pattern: str) -> Times:
     ok &= (hour >= 0) & (hour < 24) & (minute >= 0) & (minute < 60) & (second >= 0) & (second < 60)
     micros = date.astype("int64") * DAY + ((hour * 60 + minute) * 60 + second) * 1_000_000
     digits, cut = 0, False
+    if "nanos" in number:
+        micros = micros + number["nanos"] // 1000
+        digits, cut = int(number["digits"][0]), bool((number["nanos"][ok] % 1000).any())
     if "f" in groups:
         fraction, digits, cut = _fraction(groups["f"])
         micros = micros + fraction
     return Times(np.where(ok, micros, 0), _offset(groups, pattern, len(texts)), ok, digits, cut)
+
+
+_WIDTHS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}
+
+
+def _fixed_width(texts: Texts, pattern: str) -> dict[str, np.ndarray] | None:
+    """The numbers of a pattern when all texts are as long as it and it holds nothing but padded numbers.
+
+    A fast road for the usual case: the bytes of all texts are one matrix, each number a few of its columns.
+
+    Returns:
+        Number per code, -1 where a text does not fit; `nanos` and `digits` for %f. None: take the slow road.
+    """
+    tokens = re.findall(r"%[-^]?:?[A-Za-z]|[^%]", pattern)
+    codes = [t for t in tokens if t.startswith("%")]
+    if len(texts) < 100 or not all(c[1:] in _WIDTHS or c == "%f" for c in codes):
+        return None
+    plain = pc.utf8_trim_whitespace(texts)
+    ends = pc.min_max(pc.binary_length(plain)).as_py()
+    width = ends["min"]
+    rest = width - sum(_WIDTHS.get(t[1:], 0) if t.startswith("%") else len(t.encode()) for t in tokens)
+    if ends["max"] != width or (not 1 <= rest <= 9 if "%f" in codes else rest != 0):
+        return None
+    matrix = _bytes(plain, width)
+    fits = np.ones(len(texts), dtype=bool)
+    out: dict[str, np.ndarray] = {}
+    at = 0
+    for token in tokens:
+        size = _WIDTHS.get(token[1:], rest) if token.startswith("%") else len(token.encode())
+        part = [np.ascontiguousarray(matrix[:, k]) for k in range(at, at + size)]
+        at += size
+        if not token.startswith("%"):
+            for column, byte in zip(part, token.encode(), strict=True):
+                fits &= column == byte
+            continue
+        number = np.zeros(len(texts), dtype="int64")
+        for column in part:
+            digit = column - np.uint8(48)  # wraps around below "0"
+            fits &= digit <= 9
+            number = number * 10 + digit
+        out[token[1:]] = number
+    for code, values in out.items():
+        out[code] = np.where(fits, values, -1 if code != "f" else 0)
+    if "f" in out:
+        out |= {"nanos": out.pop("f") * 10 ** (9 - rest), "digits": np.array([rest])}
+    return out
+
+
+def _bytes(texts: Texts, width: int) -> np.ndarray:
+    """The bytes of texts that are all `width` long, uint8, shape (u, width)."""
+    array = pa.concat_arrays([texts.cast(pa.large_string())])
+    start = int(np.frombuffer(array.buffers()[1], dtype="int64")[array.offset])
+    return np.frombuffer(array.buffers()[2], dtype="uint8")[start : start + len(array) * width].reshape(-1, width)
 
 
 def _ints(part: Texts) -> np.ndarray:

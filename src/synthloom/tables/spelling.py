@@ -94,7 +94,8 @@ def _decimals(series: pd.Series, column: Column) -> pa.Array:
 
 def _spell_decimals(numbers: np.ndarray, column: Column) -> list[str]:
     text, least = column.text, column.text.decimals or 0
-    if column.precision is None:
+    if column.precision is None or text.exponent:
+        numbers = numbers if column.precision is None else np.round(numbers, column.precision)
         words = [_shortest(x, least) for x in numbers.tolist()]
     else:
         most = max(column.precision, least)
