@@ -59,7 +59,7 @@ class Answer:
     exit_code: int = 0
 
 
-_CONTROLS = {code: "\ufffd" for code in (*range(9), *range(11, 32), *range(127, 160))}
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
 
 
 def printable(text: str) -> str:
