@@ -12,7 +12,6 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.stats import rankdata
 
 from synthloom.domain.report import Associations
 from synthloom.domain.schema import Column
@@ -76,11 +75,7 @@ def _matrix(table: pd.DataFrame, columns: Sequence[Column], groups: dict[str, np
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     """Centred ranks of the filled cells in -0.5 … 0.5, NaN where missing."""
-    filled = ~np.isnan(values)
-    out = np.full(len(values), np.nan)
-    if filled.any():
-        out[filled] = rankdata(values[filled]) / filled.sum() - 0.5
-    return out
+    return np.asarray(pd.Series(values).rank(pct=True).to_numpy() - 0.5)
 
 
 def _grouped(labels: pd.Series, groups: np.ndarray) -> np.ndarray:
