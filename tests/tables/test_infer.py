@@ -55,6 +55,11 @@ def look(cells: list[str], name: str = "x", delimiter: str = ",", **said: object
         (["2020-01-31 12:00", "2020-01-31 13:30"], Kind.TIMESTAMP),
         (["01:30:00", "26:00:10", "00:00:00"], Kind.DURATION),
         (["P1DT2H", "PT30M", "PT1.5S"], Kind.DURATION),
+        (["09:30", "17:05", "00:00"], Kind.DURATION),
+        (["03/2020", "12/2021"], Kind.DATE),
+        (["0 days", "3 days", "1 days"], Kind.INTEGER),
+        (["none", "x", "n/a"], Kind.CATEGORY),
+        (["5", "?", "5"], Kind.CONSTANT),
         (["1 days 02:03:04", "0 days 00:00:00"], Kind.DURATION),
         (["a", "a", "a"], Kind.CONSTANT),
         (["", "NA", "nan"], Kind.EMPTY),
@@ -329,6 +334,12 @@ def test_a_table_that_holds_nothing_to_learn_is_an_error(raw: RawTable) -> None:
 def test_every_column_dropped_is_an_error() -> None:
     with pytest.raises(SchemaError, match="no column is left"):
         infer_schema(text_table(a=["1", "2"]), SchemaOverrides(columns={"a": ColumnOverride(drop=True)}))
+
+
+def test_times_of_several_zones_are_an_error() -> None:
+    times = [pd.Timestamp("2020-01-01", tz=zone) for zone in ("UTC", "Europe/Berlin", "UTC")]
+    with pytest.raises(TableError, match="one time zone"):
+        infer_schema(frame_to_raw(pd.DataFrame({"x": pd.Series(times, dtype=object)})))
 
 
 def test_lists_in_cells_are_an_error() -> None:

@@ -69,7 +69,7 @@ class TextFormat(_Frozen):
     false_word: str = "False"
     datetime_format: str | None = Field(None, description="strftime pattern; %f stands for `fraction_digits` digits.")
     fraction_digits: int = Field(0, ge=0, le=9, description="Digits of a second's fraction.")
-    duration_style: Literal["clock", "days_clock", "iso8601"] = "clock"
+    duration_style: Literal["clock", "clock_minutes", "days_clock", "iso8601"] = "clock"
 
 
 class IdentifierPattern(_Frozen):

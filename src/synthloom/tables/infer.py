@@ -81,7 +81,7 @@ def infer_schema(raw: RawTable, overrides: SchemaOverrides | None = None, emit: 
             dropped.append(name)
         else:
             columns.append(_apply(column, override, raw))
-        emit(Progress(step="infer", fraction=(k + 1) / len(names), message=name))
+        emit(Progress(step="infer", fraction=0.5 * (k + 1) / len(names), message=name))  # coerce is the other half
     _settle_text(texts, overrides, raw, emit)
     _check_columns(columns, raw)
     schema = _make_schema(columns, dropped, overrides, raw)

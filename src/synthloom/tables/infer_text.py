@@ -12,6 +12,7 @@ from synthloom.tables.cells import Cells, keep
 from synthloom.tables.infer_values import durations_found, numbers_column, numbers_found, times_found
 from synthloom.tables.infer_words import single_column, truth_column, words_column
 from synthloom.tables.parse_numbers import guess_number_format, infinite, read_numbers, whole_values
+from synthloom.tables.parse_times import guess_time_format
 from synthloom.tables.spot import Found, Spot, gone_texts, make_column
 from synthloom.tables.words import truth_labels
 
@@ -40,8 +41,12 @@ def infer_text(cells: Cells, spot: Spot, declared: Sequence[str] = (), ordered: 
             return truth_column(cells, gone, spot, truth, "the two words are a known pair of no and yes")
         return words_column(cells, gone_texts(cells, spot, False), spot, declared=declared, ordered=ordered)
     texts = keep(cells.texts, ~gone)
-    if len(texts) == 1 and (spot.spelt or gone_texts(cells, spot, False).sum() == gone.sum()):
-        return single_column(cells, gone, spot)
+    if len(texts) == 1:
+        words_gone = gone_texts(cells, spot, False)
+        value = guess_number_format(texts) is not None or guess_time_format(texts) is not None
+        if (words_gone == gone).all() or (spot.spelt and value):
+            return single_column(cells, gone, spot)
+        return words_column(cells, words_gone, spot)
     truth = truth_labels(texts.to_pylist()) if len(texts) == 2 else None
     if truth and not {t.strip() for t in truth} <= {"0", "1", "0.0", "1.0"}:
         return truth_column(cells, gone, spot, truth, "the two words are a known pair of no and yes")
@@ -74,7 +79,7 @@ def _refuse_mixed(cells: Cells, gone: np.ndarray, spot: Spot, best: Found) -> No
             where=spot.where(cells.first_row(bad)),
             do="Correct it, or in the schema file list its spelling under `missing` or write `kind: category`.",
         )
-    if share <= 0.5:
+    if share <= 0.5 and "mixed" not in (spot.dtype or ""):
         spot.notice("mixed", f"{1 - share:.0%} of the cells are {best.what}, others are not; all are taken as words.")
 
 

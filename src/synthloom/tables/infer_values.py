@@ -68,9 +68,10 @@ def numbers_column(
     else:
         reason = "the schema file says so"
     labels = n_unique == len(texts)
+    plain = not (style.prefix or style.suffix or style.thousands_mark or always)
     if kind is Kind.BOOLEAN and labels and (truth := truth_labels(texts.to_pylist())):
         return truth_column(cells, gone, spot, truth, reason)
-    if kind in (Kind.CATEGORY, Kind.IDENTIFIER) and numbers.whole is not None:
+    if kind in (Kind.CATEGORY, Kind.IDENTIFIER) and plain:
         return words_column(cells, gone, spot, kind=kind).model_copy(update={"reason": reason, "label_type": "integer"})
     if kind is Kind.DECIMAL:
         return make_column(cells, gone, spot, kind, reason, precision=precision, **facts)
@@ -161,6 +162,9 @@ def zone_name(minutes: int) -> str:
     return f"{'-' if minutes < 0 else '+'}{hours:02d}:{rest:02d}"
 
 
+_STYLES = {"clock": "HH:MM:SS", "clock_minutes": "HH:MM", "days_clock": "days and HH:MM:SS", "iso8601": "ISO 8601"}
+
+
 def durations_found(cells: Cells, gone: np.ndarray, spot: Spot) -> Found | None:
     """The column read as durations."""
     texts = keep(cells.texts, ~gone)
@@ -168,7 +172,7 @@ def durations_found(cells: Cells, gone: np.ndarray, spot: Spot) -> Found | None:
     if style is None:
         return None
     times = read_durations(texts, style)
-    how = {"clock": "HH:MM:SS", "days_clock": "days and HH:MM:SS", "iso8601": "ISO 8601"}[style]
+    how = _STYLES[style]
 
     def make() -> Column:
         _notice_cut(times, spot)

@@ -210,16 +210,20 @@ def _decimals(series: pd.Series, missing: np.ndarray, name: str, where: str) -> 
 
 
 def _object_times(series: Any, missing: np.ndarray, name: str, where: str) -> Native:
+    zones = {str(getattr(moment, "tzinfo", None)) for moment in series[~missing]}
+    if len(zones) > 1:
+        raise TableError(
+            "its times do not share one time zone.", where=where,
+            do="Bring them to one, such as pd.to_datetime(column, utc=True).",
+        )
     try:
         moments = pd.to_datetime(series.where(~missing, None).astype("object"))
     except (TypeError, ValueError):
-        try:  # moments of several zones, or dates outside pandas' range of years
+        try:  # years beyond what pandas' nanoseconds hold
             filled = [None if gone else np.datetime64(v, "us") for v, gone in zip(series, missing, strict=True)]
             moments = pd.Series(filled, dtype="datetime64[us]")
         except (TypeError, ValueError):
-            raise _strange("its dates and times do not share one time zone", where) from None
-    except AttributeError:
-        raise _strange("its dates and times cannot be read", where) from None
+            raise _strange("its dates and times cannot be read", where) from None
     return _times(moments, missing, name)
 
 

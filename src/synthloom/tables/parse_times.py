@@ -26,7 +26,7 @@ _DATES = (
     *(f"%Y{s}%m{s}%d" for s in "-/."), "%Y%m%d",
     *(f"%{a}{s}%{b}{s}%{y}" for y in "Yy" for s in "/.-" for a, b in ("md", "dm")),
     *(f"%d{s}%b{s}%{y}" for y in "Yy" for s in " -/"), "%d. %b %Y", "%d %B %Y", "%d. %B %Y", "%d-%B-%Y",
-    "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%Y-%b-%d", "%Y-%m", "%b %Y", "%B %Y", "%b-%Y", "%b-%y",
+    "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%Y-%b-%d", "%Y-%m", "%m/%Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y",
 )
 _CLOCKS = ("%H:%M:%S.%f", "%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S%p", "%I:%M%p", "%H%M%S")
 _ZONES = ("", "Z", "%:z", "%z", " %:z", " %z", " UTC", " GMT")
@@ -314,9 +314,10 @@ def _offset(groups: dict[str, Texts], pattern: str, n: int) -> np.ndarray | None
 
 # Durations ------------------------------------------------------------------------------------------------------------
 
-DurationStyle = Literal["clock", "days_clock", "iso8601"]
+DurationStyle = Literal["clock", "clock_minutes", "days_clock", "iso8601"]
 _DURATIONS: dict[DurationStyle, str] = {
     "clock": r"(?P<sign>[-+]?)(?P<H>\d{1,6}):(?P<M>[0-5]\d):(?P<S>[0-5]\d)(?:\.(?P<f>\d{1,9}))?",
+    "clock_minutes": r"(?P<sign>[-+]?)(?P<H>\d{1,4}):(?P<M>[0-5]\d)",
     "days_clock": r"(?P<sign>)(?P<D>[-+]?\d{1,6}) days?(?:,? \+?(?P<H>\d{1,2}):(?P<M>[0-5]\d):(?P<S>[0-5]\d)"
                   r"(?:\.(?P<f>\d{1,9}))?)?",
     "iso8601": r"(?P<sign>[-+]?)P(?:(?P<W>\d{1,5})W)?(?:(?P<D>\d{1,6})D)?(?:T(?:(?P<H>\d{1,7})H)?(?:(?P<M>\d{1,8})M)?"
@@ -350,7 +351,7 @@ def read_durations(texts: Texts, style: DurationStyle) -> Times:
             filled |= to_bool(groups[code].is_valid())
             sign_free = pc.cast(pc.utf8_ltrim(groups[code], "+"), pa.int64()).fill_null(0)
             micros += sign_free.to_numpy(zero_copy_only=False) * (seconds * 1_000_000)
-    fraction, digits, cut = _fraction(groups["f"])
+    fraction, digits, cut = _fraction(groups["f"]) if "f" in groups else (np.int64(0), 0, False)
     micros = micros + fraction
     micros = np.where(to_bool(pc.equal(groups["sign"], "-")), -micros, micros)
     return Times(np.where(ok & filled, micros, 0), None, ok & filled, digits, cut)

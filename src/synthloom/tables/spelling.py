@@ -292,7 +292,8 @@ def spell_duration(micros: int, style: str, fraction_digits: int = 0) -> str:
 
     Args:
         micros: Its length in microseconds.
-        style: clock (30:05:09), days_clock (1 days 06:05:09, days rounded down as pandas does) or iso8601 (P1DT6H5M9S).
+        style: clock (30:05:09), clock_minutes (30:05), days_clock (1 days 06:05:09, days rounded down as pandas does)
+            or iso8601 (P1DT6H5M9S).
         fraction_digits: Digits of a second's fraction, 0 to 9.
     """
     if style == "days_clock":
@@ -301,6 +302,8 @@ def spell_duration(micros: int, style: str, fraction_digits: int = 0) -> str:
     sign, micros = ("-", -micros) if micros < 0 else ("", micros)
     if style == "clock":
         return sign + _hms(micros, fraction_digits)
+    if style == "clock_minutes":
+        return f"{sign}{micros // 3_600_000_000:02d}:{micros // 60_000_000 % 60:02d}"
     days, rest = divmod(micros, _DAY)
     hours, minutes, seconds = rest // 3_600_000_000, rest // 60_000_000 % 60, rest // 1_000_000 % 60
     tail = f"{seconds}{_fraction(rest, fraction_digits)}S" if seconds or rest % 1_000_000 or not micros else ""
