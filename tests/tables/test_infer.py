@@ -190,6 +190,8 @@ UUIDS = [str(uuid.UUID(int=i * 7919 + 2**90)) for i in range(N)]
         ("children", [str(i % 9) for i in range(N)], Kind.INTEGER),
         ("surname", [f"Name{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(N)], Kind.IDENTIFIER),
         ("city", [f"Town {i // 3}" for i in range(N)], Kind.CATEGORY),
+        ("InvoiceNo", [f"C{i // 2}" if i < 3 else str(536000 + i // 2) for i in range(120)], Kind.CATEGORY),
+        ("mail", [f"user{i * 3 // 4}@mail.com" for i in range(N)], Kind.IDENTIFIER),
         ("card", [str(4 * 10**19 + i) for i in range(N)], Kind.IDENTIFIER),
     ],
 )
@@ -254,6 +256,7 @@ def test_line_numbers_count_line_breaks_inside_cells() -> None:
         ({"kind": "duration"}, "cannot be read as a duration"),
         ({"kind": "boolean"}, "3 different words"),
         ({"kind": "constant"}, "differs"),
+        ({"kind": "ordered"}, "in which order"),
         ({"kind": "empty"}, "filled"),
         ({"categories": ["a", "b"]}, "labels"),
         ({"categories": ["a", "a"]}, "twice"),
@@ -300,6 +303,11 @@ def test_what_a_person_says_wins() -> None:
     column, _ = look(["2020-01-01", "2020-01-02"], lower="2020-01-01", upper="2020-12-31", sensitive=True)
     assert column.lower == pd.Timestamp("2020-01-01").timestamp()
     assert column.sensitive
+
+
+def test_a_time_zone_nobody_knows_is_an_error() -> None:
+    with pytest.raises(SchemaError, match=r"column 'x': nobody knows the time zone 'Mars/Base'"):
+        look(["2020-01-01 10:00", "2020-01-02 11:00"], timezone="Mars/Base")
 
 
 def test_a_column_that_is_not_there_is_named() -> None:

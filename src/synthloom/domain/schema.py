@@ -93,7 +93,7 @@ class Column(_Frozen):
     missing_rate: float = Field(0.0, ge=0, le=1, description="Share of missing cells.")
     n_unique: int = Field(0, ge=0, description="Distinct filled values.")
     precision: int | None = Field(None, description="Decimal places a decimal is rounded to; None: full precision.")
-    lower: float | None = Field(None, description="Declared lower bound (numbers; times as POSIX seconds). None: learnt.")
+    lower: float | None = Field(None, description="Declared lower bound; times as POSIX seconds. None: learnt.")
     upper: float | None = Field(None, description="Declared upper bound, likewise.")
     categories: tuple[str, ...] = Field(
         (), description="Labels of a boolean (false, true), category, ordered or constant column."

@@ -13,6 +13,8 @@ from synthloom.tables.words import says_code, says_identifier
 
 NEARLY_UNIQUE = 0.98
 """Share of distinct cells from which a column of words counts as nearly unique."""
+MOSTLY_UNIQUE = 0.5
+"""The same for e-mail addresses, web addresses and UUIDs, which name somebody even where they repeat."""
 MOST_CODES = 50
 """Whole numbers under a name that speaks of codes are labels up to this many distinct ones."""
 MOST_WORDS = 5.0
@@ -59,8 +61,11 @@ def decide_words(name: str, texts: Texts, n_filled: int) -> Decision:
     length = float(np.mean([len(t) for t in sample]))
     if share >= 0.5 and (words >= MOST_WORDS or (length >= LONG_TEXT and words >= 2)) and n_unique >= 5:
         return Kind.TEXT, f"cells hold {words:.0f} words on average and {share:.0%} of them are different"
+    address = _address(texts)
+    if address and share >= MOSTLY_UNIQUE and n_unique >= 3:
+        return Kind.IDENTIFIER, f"cells are {address} and {'do not' if share == 1 else 'rarely'} repeat"
     if share >= NEARLY_UNIQUE and n_unique >= 3:
-        evidence = _identifier_evidence(name, texts, sample)
+        evidence = _identifier_evidence(name, sample)
         if evidence:
             return Kind.IDENTIFIER, f"cells do not repeat and {evidence}"
         if n_unique >= 10:
@@ -68,10 +73,14 @@ def decide_words(name: str, texts: Texts, n_filled: int) -> Decision:
     return Kind.CATEGORY, f"{n_unique} different words"
 
 
-def _identifier_evidence(name: str, texts: Texts, sample: list[str]) -> str | None:
+def _address(texts: Texts) -> str | None:
     for what, regex in (("UUIDs", UUID), ("e-mail addresses", EMAIL), ("web addresses", URL)):
         if matches(texts, regex).mean() > 0.95:
-            return f"are {what}"
+            return what
+    return None
+
+
+def _identifier_evidence(name: str, sample: list[str]) -> str | None:
     if says_identifier(name):
         return "the column's name speaks of an identifier"
     shapes = Counter(shape_of(t) for t in sample)

@@ -142,6 +142,8 @@ def _apply(column: Column, override: ColumnOverride, raw: RawTable) -> Column:
         said["precision"] = override.precision
         if column.text.decimals is not None and column.text.decimals > override.precision:
             said["text"] = column.text.model_copy(update={"decimals": override.precision or None})
+    if override.timezone is not None:
+        _check_zone(override.timezone, where)
     for key in ("timezone", "format"):
         if getattr(override, key) is not None and column.kind not in (Kind.DATE, Kind.TIMESTAMP, Kind.EMPTY):
             raise SchemaError(f"`{key}` is for times, and this column is {column.kind.value}.", where=where,
@@ -154,6 +156,14 @@ def _apply(column: Column, override: ColumnOverride, raw: RawTable) -> Column:
     if override.lower is not None or override.upper is not None:
         column = _bounds(column, override, raw)
     return column
+
+
+def _check_zone(zone: str, where: str) -> None:
+    try:
+        pd.DatetimeTZDtype("us", zone)
+    except (KeyError, ValueError, TypeError):  # pytz and zoneinfo say it each in their own way
+        raise SchemaError(f"nobody knows the time zone {zone!r}.", where=where,
+                          do="Write a name such as Europe/Berlin, UTC, or an offset such as +02:00.") from None
 
 
 def _categories(column: Column, categories: tuple[str, ...], where: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from synthloom.tables.infer_words import single_column, truth_column, words_colu
 from synthloom.tables.parse_numbers import guess_number_format, infinite, read_numbers, whole_values
 from synthloom.tables.parse_times import guess_time_format
 from synthloom.tables.spot import Found, Spot, gone_texts, make_column
-from synthloom.tables.words import truth_labels
+from synthloom.tables.words import says_code, says_identifier, truth_labels
 
 MIXED = 0.05
 """Up to this share of cells that break a column of numbers or times is an error; beyond it the column holds words."""
@@ -68,7 +68,8 @@ def _refuse_mixed(cells: Cells, gone: np.ndarray, spot: Spot, best: Found) -> No
     bad = np.zeros(len(gone), dtype=bool)
     bad[np.flatnonzero(~gone)[~best.ok]] = True
     share = float(counts[~best.ok].sum() / counts.sum())
-    if share <= MIXED and int(best.ok.sum()) >= 20:
+    named_code = says_code(spot.name) or says_identifier(spot.name)
+    if share <= MIXED and int(best.ok.sum()) >= 20 and not named_code:
         if best.what == "numbers" and infinite(keep(cells.texts, bad)).any():
             raise TableError(
                 "a cell is infinite.", where=spot.where(cells.first_row(bad)),

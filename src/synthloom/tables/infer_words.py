@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from synthloom.domain.errors import SchemaError
 from synthloom.domain.schema import Column, Kind, TextFormat
 from synthloom.tables.cells import Cells, keep
 from synthloom.tables.decide import decide_words
@@ -75,6 +76,8 @@ def words_column(
     if kind is Kind.IDENTIFIER:
         gone = gone_texts(cells, spot, among_values=True)
         return make_column(cells, gone, spot, kind, reason, identifier=pattern_of(keep(cells.texts, ~gone)))
+    if kind is Kind.ORDERED and not (declared or given):
+        _check_order(used.to_pylist(), spot)
     labels = tuple(declared) or tuple(sorted(used.to_pylist(), key=_label_key))
     scale = scale_order(labels) if kind in (Kind.CATEGORY, Kind.ORDERED) and not ordered else None
     if scale is not None and spot.override.kind is None and len(scale) <= 30:
@@ -84,6 +87,15 @@ def words_column(
     return make_column(
         cells, gone, spot, kind, reason, categories=labels, label_type=label_type_of(labels) if spot.spelt else "string"
     )
+
+
+def _check_order(labels: list[str], spot: Spot) -> None:
+    """Raise unless the order of labels is plain: numbers, or a scale everybody knows."""
+    if scale_order(labels) is None and any(_label_key(label)[0] == float("inf") for label in labels):
+        raise SchemaError(
+            "the schema file says ordered, but not in which order.", where=spot.where(),
+            do="List the labels under `categories`, from the lowest to the highest.",
+        )
 
 
 def _label_key(label: str) -> tuple[float, str]:
