@@ -39,7 +39,8 @@ def boost(
 
     kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
     model = kind(
-        max_iter=min(rounds, max(20, len(X) // 5)), learning_rate=0.1, max_leaf_nodes=31, min_samples_leaf=max(2, min(20, len(X) // 20)),
+        max_iter=min(rounds, max(20, len(X) // 5)), learning_rate=0.1, max_leaf_nodes=31,
+        min_samples_leaf=max(2, min(20, len(X) // 20)),
         categorical_features=discrete, random_state=int(tables.rng("boosting").integers(2**31)),
         early_stopping=True, scoring=watch, validation_fraction=None, n_iter_no_change=rounds + 1,  # never stops early
     )

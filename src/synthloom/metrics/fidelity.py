@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from synthloom.metrics.contract import Tables, metric
 
 INFLUENCE_ROWS = 20_000  # rows that intervals are worked out on
 PAIR_CAP = 5_000  # pairs measured; of a wider table a random sample
+CORRELATION_THRESHOLD, ASSOCIATION_THRESHOLD = 0.5, 0.3  # from where SDMetrics counts a pair
 _SDMETRICS = "SDMetrics QualityReport (docs.sdv.dev/sdmetrics)"
 
 
@@ -181,9 +184,13 @@ def _standard(values: np.ndarray) -> np.ndarray | None:
 
 
 def _add_correlation(
-    parts: PartMean, tables: Tables, columns: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], *, similarity: bool
+    means: Sequence[PartMean], tables: Tables, columns: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], *,
+    similarity: bool,
 ) -> tuple[float, float, float] | None:
-    """One pair of numeric columns, as (real x, real y, synthetic x, synthetic y): value, real r, synthetic r."""
+    """One pair of numeric columns, as (real x, real y, synthetic x, synthetic y): value, real r, synthetic r.
+
+    Adds the value to the first of `means`, and to the second, if any, where the real r is beyond the threshold.
+    """
     first, second = _correlation(*columns[:2]), _correlation(*columns[2:])
     if first is None or second is None or not _enough(tables, first[1], second[1]):
         return None
@@ -198,7 +205,8 @@ def _add_correlation(
         influences.append(factor * side * everywhere[rows])
     chance = HALF_NORMAL_MEAN * (1 - first[0] ** 2) * float(np.sqrt(1 / first[1].sum() + 1 / second[1].sum()))
     value = 1 - abs(difference) / 2 if similarity else abs(difference)
-    parts.add(value, influences, factor * chance)
+    for mean in means[: 2 if abs(first[0]) > CORRELATION_THRESHOLD else 1]:
+        mean.add(value, influences, factor * chance)
     return value, first[0], second[0]
 
 
@@ -227,7 +235,7 @@ def corr_delta(tables: Tables) -> Measured | Undefined:
     pairs = _pairs(tables, len(numeric))
     for i, j in pairs:
         tables.check_cancelled()
-        found = _add_correlation(parts, tables, (real[i], real[j], synthetic[i], synthetic[j]), similarity=False)
+        found = _add_correlation([parts], tables, (real[i], real[j], synthetic[i], synthetic[j]), similarity=False)
         if found is not None:
             names = [numeric[i].name, numeric[j].name]
             rows.append({"columns": names, "difference": found[0], "real": found[1], "synthetic": found[2]})
@@ -253,16 +261,14 @@ def _ten_bins(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.digitize(values, np.histogram_bin_edges(filled)), dtype=np.int32)
 
 
-def _cells(table: Any, column: Column) -> np.ndarray:
-    """A column as small integers for a contingency table; a missing label is a cell of its own."""
-    if column.kind.is_discrete:
-        return codes(table, column) + 1
-    return _ten_bins(numbers(table, column))
-
-
 def _add_contingency(
-    parts: PartMean, tables: Tables, real: tuple[np.ndarray, np.ndarray], synthetic: tuple[np.ndarray, np.ndarray]
-) -> float:
+    means: Sequence[PartMean], tables: Tables,
+    real: tuple[np.ndarray, np.ndarray], synthetic: tuple[np.ndarray, np.ndarray],
+) -> tuple[float, float | None]:
+    """One pair of columns as cells: similarity, and Cramér's V of the real rows (None with one row or column of cells).
+
+    Adds the similarity to the first of `means`, and to the second, if any, where V is above the threshold.
+    """
     width = int(max(real[1].max(), synthetic[1].max())) + 1
     a, b = (first.astype(np.int64) * width + second for first, second in (real, synthetic))
     if max(a.max(), b.max()) > 4_000_000:
@@ -272,63 +278,138 @@ def _add_contingency(
     signs = np.sign(p - q) / 2
     rows = _sampled(tables)
     value = 1 - variation(p, q)
-    parts.add(
-        value, (signs[a[rows[0]]] - float(signs @ p), float(signs @ q) - signs[b[rows[1]]]),
-        chance_variation(p, len(a), len(b)),
-    )
-    return value
+    strength = _cramers_v(a, real, p)
+    influences = (signs[a[rows[0]]] - float(signs @ p), float(signs @ q) - signs[b[rows[1]]])
+    chance = chance_variation(p, len(a), len(b))
+    for mean in means[: 2 if (strength or 0.0) > ASSOCIATION_THRESHOLD else 1]:
+        mean.add(value, influences, chance)
+    return value, strength
+
+
+def _cramers_v(joint: np.ndarray, sides: tuple[np.ndarray, np.ndarray], shares: np.ndarray) -> float | None:
+    """Cramér's V of two columns of cells, as scipy.stats.contingency.association defines it."""
+    first, second = np.bincount(sides[0]) / len(joint), np.bincount(sides[1]) / len(joint)
+    freedom = min(int((first > 0).sum()), int((second > 0).sum())) - 1
+    if freedom < 1:
+        return None
+    example = np.zeros(len(shares), dtype=np.int64)  # a row that shows each joint cell
+    example[joint] = np.arange(len(joint))
+    seen = np.flatnonzero(shares)
+    expected = first[sides[0][example[seen]]] * second[sides[1][example[seen]]]
+    return float(np.sqrt(max(0.0, float((shares[seen] ** 2 / expected).sum()) - 1) / freedom))
+
+
+@dataclass(frozen=True)
+class _Trends:
+    """Every pair measured: over `all` pairs, and over those that are `strong` in the real rows."""
+
+    all: PartMean
+    strong: PartMean
+    rows: list[dict[str, Any]]
+    left_out: int
+    of_pairs: int
+
+
+def _trends(tables: Tables) -> _Trends | Undefined:
+    def make() -> _Trends | Undefined:
+        if (few := too_few(tables, max(2, tables.min_support))) is not None:
+            return few
+        columns = list(tables.schema.modelled)
+        if len(columns) < 2:
+            return Undefined(reason="The table has fewer than two columns to compare.")
+        means = PartMean(len(tables.train), len(tables.synthetic)), PartMean(len(tables.train), len(tables.synthetic))
+        rows: list[dict[str, Any]] = []
+        laid_out = [_lay_out(tables, c) for c in columns]
+        pairs = _pairs(tables, len(columns))
+        for i, j in pairs:
+            tables.check_cancelled()
+            found = _add_pair(means, tables, laid_out[i], laid_out[j])
+            if found is not None:
+                rows.append({"columns": [columns[i].name, columns[j].name], **found})
+        return _Trends(*means, rows, len(pairs) - len(rows), len(columns) * (len(columns) - 1) // 2)
+
+    return tables.shared("trends", make)
+
+
+@dataclass(frozen=True)
+class _LaidOut:
+    """A column's real and synthetic cells as small integers, and as numbers where it has any."""
+
+    cells: tuple[np.ndarray, np.ndarray]
+    numbers: tuple[np.ndarray, np.ndarray] | None
+    usable: bool
+
+
+def _lay_out(tables: Tables, column: Column) -> _LaidOut:
+    tables.check_cancelled()
+    if column.kind.is_discrete:
+        return _LaidOut((codes(tables.train, column) + 1, codes(tables.synthetic, column) + 1), None, True)
+    values = numbers(tables.train, column), numbers(tables.synthetic, column)
+    usable = all(bool((~np.isnan(v)).any()) for v in values)
+    return _LaidOut((_ten_bins(values[0]), _ten_bins(values[1])), values, usable)
+
+
+def _add_pair(
+    means: tuple[PartMean, PartMean], tables: Tables, one: _LaidOut, other: _LaidOut
+) -> dict[str, Any] | None:
+    if one.numbers is not None and other.numbers is not None:
+        quad = (one.numbers[0], other.numbers[0], one.numbers[1], other.numbers[1])
+        linear = _add_correlation(means, tables, quad, similarity=True)
+        if linear is None:
+            return None
+        return {"score": linear[0], "measure": "correlation", "strength": abs(linear[1])}
+    if not (one.usable and other.usable):
+        return None
+    real, synthetic = zip(one.cells, other.cells, strict=True)
+    score, strength = _add_contingency(means, tables, real, synthetic)
+    return {"score": score, "measure": "contingency", "strength": strength}
 
 
 @metric(
-    key="utility.trend", title="Likeness of column pairs",
-    explanation="How alike real and synthetic data are in the way two columns go together, over all pairs of columns."
-    " 1 means equal.",
+    key="utility.trend", title="Likeness of column pairs that go together",
+    explanation="For pairs of columns that clearly go together in the real data: how alike the synthetic data is in the"
+    " way they do. 1 means equal.",
     direction=Direction.HIGHER, ideal=1, low=0, high=1, inputs=("train", "synthetic"),
-    source=f"Column Pair Trends of {_SDMETRICS}: CorrelationSimilarity for two numeric columns, else"
-    " ContingencySimilarity,"
+    source=f"Column Pair Trends of {_SDMETRICS}: CorrelationSimilarity for two numeric columns with a real correlation"
+    f" beyond {CORRELATION_THRESHOLD}, else ContingencySimilarity where Cramér's V is above {ASSOCIATION_THRESHOLD};"
     " numbers in ten bins of equal width between each table's own extremes.",
 )
 def trend(tables: Tables) -> Measured | Undefined:
-    """Column Pair Trends.
+    """Column Pair Trends over the strongly associated pairs.
 
-    Details: `pairs` [{columns: [a, b], score, measure: "correlation" | "contingency"}], `left_out` and `of_pairs` as in
-    `utility.corr_delta`.
+    Details: `pairs` [{columns: [a, b], score, measure: "correlation" | "contingency", strength: |r| or V of the real
+    rows}], of the pairs that count, and `of_pairs` (all there are).
     """
-    if (few := too_few(tables, max(2, tables.min_support))) is not None:
-        return few
-    columns = list(tables.schema.modelled)
-    if len(columns) < 2:
-        return Undefined(reason="The table has fewer than two columns to compare.")
-    numeric = {
-        i: (numbers(tables.train, c), numbers(tables.synthetic, c)) for i, c in enumerate(columns) if c.kind.is_numeric
-    }
-    cells = []
-    for column in columns:
-        tables.check_cancelled()
-        cells.append((_cells(tables.train, column), _cells(tables.synthetic, column)))
-    usable = [not c.kind.is_numeric or all((~np.isnan(v)).any() for v in numeric[i]) for i, c in enumerate(columns)]
-    parts = PartMean(len(tables.train), len(tables.synthetic))
-    rows: list[dict[str, Any]] = []
-    pairs = _pairs(tables, len(columns))
-    for i, j in pairs:
-        tables.check_cancelled()
-        names = [columns[i].name, columns[j].name]
-        if i in numeric and j in numeric:
-            quad = (numeric[i][0], numeric[j][0], numeric[i][1], numeric[j][1])
-            found = _add_correlation(parts, tables, quad, similarity=True)
-            if found is not None:
-                rows.append({"columns": names, "score": found[0], "measure": "correlation"})
-        elif usable[i] and usable[j]:
-            pair = zip(cells[i], cells[j], strict=True)
-            score = _add_contingency(parts, tables, *pair)
-            rows.append({"columns": names, "score": score, "measure": "contingency"})
-    if not rows:
+    found = _trends(tables)
+    if isinstance(found, Undefined):
+        return found
+    if not found.strong.values:
+        return Undefined(reason="No two columns of the real rows go together strongly; see utility.trend_all.")
+    details = {"pairs": [r for r in found.rows if _is_strong(r)], "of_pairs": found.of_pairs}
+    return Measured(value=found.strong.value, interval=found.strong.interval(better="higher"), details=details)
+
+
+@metric(
+    key="utility.trend_all", title="Likeness of all column pairs",
+    explanation="How alike real and synthetic data are in the way two columns go together, or do not, over all pairs of"
+    " columns: it also sees associations that only the synthetic data has. 1 means equal.",
+    direction=Direction.HIGHER, ideal=1, low=0, high=1, inputs=("train", "synthetic"),
+    source="As utility.trend, but over every pair of columns, however weak its real association.",
+)
+def trend_all(tables: Tables) -> Measured | Undefined:
+    """Mean similarity over all pairs. Details: `pairs` as in `utility.trend`, `left_out`, `of_pairs`."""
+    found = _trends(tables)
+    if isinstance(found, Undefined):
+        return found
+    if not found.rows:
         return Undefined(reason="No pair of columns can be compared in both tables.")
-    of_pairs = len(columns) * (len(columns) - 1) // 2
-    return Measured(
-        value=parts.value, interval=parts.interval(better="higher"),
-        details={"pairs": rows, "left_out": len(pairs) - len(rows), "of_pairs": of_pairs},
-    )
+    details = {"pairs": found.rows, "left_out": found.left_out, "of_pairs": found.of_pairs}
+    return Measured(value=found.all.value, interval=found.all.interval(better="higher"), details=details)
+
+
+def _is_strong(row: dict[str, Any]) -> bool:
+    threshold = CORRELATION_THRESHOLD if row["measure"] == "correlation" else ASSOCIATION_THRESHOLD
+    return (row["strength"] or 0.0) > threshold
 
 
 @metric(
@@ -361,7 +442,7 @@ def missingness(tables: Tables) -> Measured | Undefined:
     place = np.where(kept, np.cumsum(kept) - 1, kept.sum())
     parts = PartMean(n, len(pattern) - n)
     zeros = np.zeros(n, dtype=np.int64), np.zeros(len(pattern) - n, dtype=np.int64)
-    score = _add_contingency(parts, tables, (place[pattern[:n]], zeros[0]), (place[pattern[n:]], zeros[1]))
+    score, _ = _add_contingency([parts], tables, (place[pattern[:n]], zeros[0]), (place[pattern[n:]], zeros[1]))
     details = {"columns": _missing_shares(tables, names, gaps), "patterns": int(kept.sum())}
     bounds = parts.interval(better="higher")
     flipped = bounds.model_copy(update={"low": 1 - bounds.high, "high": 1 - bounds.low})

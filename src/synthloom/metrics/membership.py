@@ -2,7 +2,7 @@
 
 The attacker sees the synthetic rows and some other rows of the same source (the reference), is shown a record, and has
 to say whether it was trained on. Members are training rows, non-members are holdout rows; both are rows that no other
-real row equals, so that a common row, which proves nothing about anybody, gives no side an advantage.
+training row equals, so that a common row, which proves nothing about anybody, gives no side an advantage.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from synthloom.domain.measurement import Direction, Interval, Measured, Undefined
-from synthloom.metrics._neighbours import budget, nearest, space
+from synthloom.metrics._neighbours import Points, budget, nearest, space
 from synthloom.metrics._stats import LEVEL, auc_influence, auc_interval, standard_error
-from synthloom.metrics._views import codes, held_out, numbers, once, pick, shared_keys, too_few
+from synthloom.metrics._views import codes, held_out, numbers, once, pick, row_keys, shared_keys, too_few
 from synthloom.metrics.contract import Tables, metric
 
 CANDIDATE_ROWS = 4_000  # members, and as many non-members
@@ -44,11 +44,25 @@ class _Attack:
 
 
 def _sides(tables: Tables) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of training rows with no twin, and of holdout rows with no twin in the training rows or the holdout."""
+    """Positions of training rows that no other training row equals, and of holdout rows that no training row equals.
+
+    A row lands on either side with equal chance: both conditions ask for no twin among (nearly) as many training rows.
+    """
     keys = shared_keys(tables)
-    members = once(keys["train"]) & ~np.isin(keys["train"], keys["holdout"])
-    others = once(keys["holdout"]) & ~np.isin(keys["holdout"], keys["train"])
-    return np.flatnonzero(members), np.flatnonzero(others)
+    return np.flatnonzero(once(keys["train"])), np.flatnonzero(~np.isin(keys["holdout"], keys["train"]))
+
+
+def _to_reference(tables: Tables, shown: pd.DataFrame, queries: Points, reference: np.ndarray) -> np.ndarray:
+    """Distances to the nearest reference rows but a row's own twin, which only a holdout row can have there."""
+    holdout = held_out(tables)
+    keys = shared_keys(tables)["holdout"][reference]
+    _, first = np.unique(keys, return_index=True)
+    points = space(tables).place(holdout.iloc[reference[first]])
+    k = min(NEIGHBOURS + 1, len(points))
+    distances, positions = nearest(tables, queries, points, k)
+    twin = keys[first][positions] == row_keys(shown, tables.schema)[:, None]
+    distances = np.sort(np.where(twin, np.inf, distances), axis=1)
+    return distances[:, : k - 1]
 
 
 def _run(tables: Tables) -> _Attack | Undefined:
@@ -64,7 +78,8 @@ def _run(tables: Tables) -> _Attack | Undefined:
         m = min(len(members), len(others), CANDIDATE_ROWS)
         asked, searched = budget(2 * m, len(tables.synthetic), 2 * FEWEST_CANDIDATES)
         m, reference = asked // 2, reference[:searched]
-        if m < MIN_ROWS or third < NEIGHBOURS or len(tables.synthetic) < NEIGHBOURS:
+        known = len(np.unique(shared_keys(tables)["holdout"][reference]))
+        if m < MIN_ROWS or known < 2 or len(tables.synthetic) < NEIGHBOURS:
             need = f"{MIN_ROWS} training and {MIN_ROWS * 3 // 2} holdout rows"
             return Undefined(reason=f"It needs {need} that no other row equals.")
         holdout, place = held_out(tables), space(tables).place
@@ -72,7 +87,7 @@ def _run(tables: Tables) -> _Attack | Undefined:
         synthetic = tables.synthetic.iloc[pick(len(tables.synthetic), searched, rng)]
         queries = place(shown)
         to_synthetic = nearest(tables, queries, place(synthetic), NEIGHBOURS)[0]
-        to_reference = nearest(tables, queries, place(holdout.iloc[reference]), NEIGHBOURS)[0]
+        to_reference = _to_reference(tables, shown, queries, reference)
         tiny = 0.01 / len(space(tables).columns)
         scores = {
             "nearest": -to_synthetic[:, 0],

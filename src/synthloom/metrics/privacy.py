@@ -104,8 +104,9 @@ def dcr_share(tables: Tables) -> Measured | Undefined:
     if (few := too_few(tables, MIN_ROWS, holdout=MIN_ROWS) or _without_columns(tables)) is not None:
         return few
     keys, rng = shared_keys(tables), tables.rng("closest record")
-    own = np.flatnonzero(once(keys["train"]) & ~np.isin(keys["train"], keys["holdout"]))
-    other = np.flatnonzero(once(keys["holdout"]) & ~np.isin(keys["holdout"], keys["train"]))
+    own = np.flatnonzero(once(keys["train"]))  # a holdout without the training rows' twins needs the same of these
+    _, distinct = np.unique(keys["holdout"], return_index=True)
+    other = distinct[~np.isin(keys["holdout"][distinct], keys["train"])]
     asked, n = budget(min(len(tables.synthetic), QUERY_ROWS), min(len(own), len(other)), FEWEST_QUERIES)
     if n < MIN_ROWS:
         return Undefined(reason=f"It needs {MIN_ROWS} training and as many holdout rows without a twin; there are {n}.")
