@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from synthloom.domain.errors import TableError
 from synthloom.domain.schema import Kind, Schema, SchemaOverrides
 from synthloom.tables.canonical import check_canonical
-from synthloom.tables.codec import read_table, write_csv
+from synthloom.tables.codec import read_table, write_csv, write_parquet
 from synthloom.tables.coerce import coerce, restore
 from synthloom.tables.infer import frame_to_raw, infer_schema
 
@@ -218,6 +218,23 @@ def test_a_label_the_schema_does_not_know_is_an_error_that_names_the_row_and_not
     with pytest.raises(TableError, match=r"column 'b', row 1") as caught:
         coerce(frame_to_raw(pd.DataFrame({"b": ["x", "secret"]})), schema)
     assert "secret" not in str(caught.value)
+
+
+def test_truth_values_are_read_as_the_words_of_the_schema() -> None:
+    schema = infer_schema(frame_to_raw(pd.DataFrame({"b": ["no", "yes", "no", None]})))
+    table = coerce(frame_to_raw(pd.DataFrame({"b": pd.array([True, None, False], dtype="boolean")})), schema)
+    assert table["b"].tolist()[0] == "yes"
+    assert table["b"].tolist()[2] == "no"
+
+
+@pytest.mark.parametrize("name", [n for n in FRAMES if "category" not in n])
+def test_what_is_written_is_read_under_the_schema_of_the_frame(name: str) -> None:
+    frame = pd.DataFrame({"x": FRAMES[name][0], "other": cycle("u", "v")})
+    schema, table, _ = turn(frame)
+    for write in (write_csv, write_parquet):
+        sink = io.BytesIO()
+        write(table, schema, sink)
+        pd.testing.assert_frame_equal(coerce(read_table(sink.getvalue()), schema), table)
 
 
 def test_a_lacking_column_is_named() -> None:

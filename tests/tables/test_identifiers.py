@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-from synthloom.tables.identifiers import escape, fresh, infer_pattern, shape_of, tokenize
+from synthloom.tables.identifiers import escape, fresh, infer_pattern, pattern_of_whole, shape_of, tokenize
 
 RNG = np.random.default_rng
 UUIDS = [str(uuid.UUID(int=(i * 0x9E3779B97F4A7C15F39CC0605CEDC834) % 2**128, version=4)) for i in range(500)]
@@ -92,6 +92,14 @@ def test_a_twin_of_a_twin_repeats_nothing_either() -> None:
         first = fresh(infer_pattern(pd.Series(old, dtype=object)), 400, RNG(7))
         second = fresh(infer_pattern(pd.Series(first, dtype=object)), 400, RNG(7))
         assert not set(first) & set(second)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_whole_numbers_count_on_where_none_stands(numbers: list[int]) -> None:
+    new = fresh(pattern_of_whole(np.array(numbers, dtype="int64")), 500, RNG(0))
+    assert len({int(v) for v in new} - set(numbers)) == 500
+    assert all(int(v) < 2**63 for v in new)
 
 
 def test_the_same_seed_gives_the_same_ones() -> None:

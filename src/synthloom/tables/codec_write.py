@@ -165,6 +165,8 @@ def to_arrow(series: pd.Series, column: Column) -> pa.Array:
 
         own = restore(series.to_frame(), Schema(columns=(column,)))[column.name]
         try:
+            if any(word in column.dtype for word in ("interval[", "period[", "[UUID")):
+                raise pa.ArrowTypeError("Arrow has only pandas' own extension types, or bytes, for these.")
             return pa.array(own, from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
             return pc.if_else(pa.array(series.notna().to_numpy(dtype=bool)), spell(series, column), None)

@@ -207,6 +207,9 @@ class _Reader:
             if kind is Kind.EMPTY or canonical_dtype(self.column) == np.dtype(object):
                 return pd.Series([None] * len(missing), dtype=object)
             return pd.Series(pd.array([None] * len(missing), dtype=canonical_dtype(self.column)))
+        if kind is Kind.BOOLEAN and form == "boolean" and len(self.column.categories) == 2:
+            codes = np.where(missing, -1, native.values.astype("int64"))
+            return pd.Series(pd.Categorical.from_codes(codes, dtype=canonical_dtype(self.column)))
         if kind.is_discrete or kind is Kind.CONSTANT:
             return self._labels(label_cells(native))
         if kind in (Kind.IDENTIFIER, Kind.TEXT):

@@ -55,6 +55,17 @@ def pattern_of(texts: Texts) -> IdentifierPattern:
     return _sequence(texts) or _template(texts)
 
 
+def pattern_of_whole(values: np.ndarray) -> IdentifierPattern:
+    """A sequence of whole numbers that are none of `values` (int64, at least one)."""
+    largest = int(values.max())
+    if largest < _LARGEST_SEQUENCE:
+        return IdentifierPattern(style="sequence", start=max(largest + 1, 1))
+    ordered = np.unique(np.append(values, 0))
+    ordered = ordered[ordered >= 0]
+    widest = int(np.argmax(np.diff(ordered)))
+    return IdentifierPattern(style="sequence", start=int(ordered[widest]) + 1)
+
+
 def _uuid_pattern(texts: Texts) -> IdentifierPattern:
     """A version digit (the 13th hexadecimal digit) that no value has; the template keeps the way of writing."""
     plain = pc.replace_substring_regex(pc.utf8_lower(texts), r"[-{}]", "")

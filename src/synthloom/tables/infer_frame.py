@@ -12,7 +12,7 @@ from synthloom.domain.errors import SchemaError
 from synthloom.domain.schema import Column, Kind, TextFormat
 from synthloom.tables.cells import Cells, count_distinct
 from synthloom.tables.decide import decide_whole
-from synthloom.tables.identifiers import infer_pattern
+from synthloom.tables.identifiers import pattern_of_whole
 from synthloom.tables.infer_text import forced_column, infer_text
 from synthloom.tables.natives import Native, infinite_cell, labels_of
 from synthloom.tables.parse_numbers import float_places
@@ -100,7 +100,7 @@ def _labelled(native: Native, spot: Spot, kind: Kind, reason: str) -> Column:
     label_type = _LABEL_TYPES.get(native.form, "string")
     filled = native.values[~native.missing]
     if kind is Kind.IDENTIFIER:
-        pattern = infer_pattern(pd.Series(labels_of(native, _as_whole(filled)), dtype=object))
+        pattern = pattern_of_whole(_as_whole(filled))
         return _made(native, spot, kind, reason, identifier=pattern, label_type=label_type)
     if kind is Kind.BOOLEAN and native.form == "boolean":
         return _made(native, spot, kind, reason, categories=("False", "True"), label_type=label_type)
@@ -175,6 +175,13 @@ def _forced(native: Native, spot: Spot, kind: Kind) -> Column:
     """The column in the kind the schema file names."""
     said = "the schema file says so"
     filled = native.values[~native.missing]
+    if kind is Kind.IDENTIFIER:
+        if native.form not in ("integer", "float") or _as_whole(filled).dtype.kind != "i":
+            raise SchemaError(
+                f"the schema file says identifier, which cells of dtype {native.dtype} cannot be.", where=spot.where(),
+                do="Identifiers are text or whole numbers: convert the column first, or drop it.",
+            )
+        return _labelled(native, spot, kind, said)
     if kind in _WORD_KINDS:
         column = forced_column(label_cells(native), spot, kind, native.declared)
         categories = column.categories

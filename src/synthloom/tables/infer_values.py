@@ -10,6 +10,7 @@ from synthloom.domain.errors import SchemaError
 from synthloom.domain.schema import Column, Kind, TextFormat
 from synthloom.tables.cells import Cells, Texts, count_distinct, keep
 from synthloom.tables.decide import decide_whole
+from synthloom.tables.identifiers import pattern_of_whole
 from synthloom.tables.infer_words import truth_column, words_column
 from synthloom.tables.parse_numbers import Numbers, decimal_places, guess_number_format, read_numbers, whole_values
 from synthloom.tables.parse_times import (
@@ -71,7 +72,11 @@ def numbers_column(
     plain = not (style.prefix or style.suffix or style.thousands_mark or always)
     if kind is Kind.BOOLEAN and labels and (truth := truth_labels(texts.to_pylist())):
         return truth_column(cells, gone, spot, truth, reason)
-    if kind in (Kind.CATEGORY, Kind.IDENTIFIER) and plain:
+    if kind is Kind.IDENTIFIER and plain and whole is not None and not numbers.leading_zeros:
+        return make_column(
+            cells, gone, spot, kind, reason, identifier=pattern_of_whole(whole), label_type="integer", n_unique=n_unique
+        )
+    if kind is Kind.CATEGORY and plain:
         return words_column(cells, gone, spot, kind=kind).model_copy(update={"reason": reason, "label_type": "integer"})
     if kind is Kind.DECIMAL:
         return make_column(cells, gone, spot, kind, reason, precision=precision, **facts)

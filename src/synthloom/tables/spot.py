@@ -81,6 +81,6 @@ def make_column(cells: Cells, gone: np.ndarray, spot: Spot, kind: Kind, reason: 
         text = text.model_copy(update={"also_missing": spot.override.missing})
     facts.setdefault("n_unique", int((cells.counts[~gone] > 0).sum()))
     return Column(
-        name=spot.name, kind=kind, reason=reason, missing_rate=1 - filled / n if n else 0.0, dtype=spot.dtype,
+        name=spot.name, kind=kind, reason=reason, missing_rate=(n - filled) / n if n else 0.0, dtype=spot.dtype,
         text=text, **facts,
     )
