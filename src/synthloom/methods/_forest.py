@@ -1,0 +1,291 @@
+"""One column's conditional distribution given columns before it, as a few honest trees.
+
+Each tree is grown on a subsample and filled with other rows (honest leaves: Athey & Imbens 2016), so what a leaf holds
+was not used to shape it. A leaf's distribution is then shrunk towards its parent's, that one towards its own, up to
+the root, by the closed-form James-Stein weight of Hausser & Strimmer (2009, eq. 8) at every step: a leaf that differs
+from its parent by no more than chance says nothing of its own, a pure leaf stays pure. This is what keeps the
+synthetic rows from repeating the noise of the real ones.
+
+Drawing follows the same path: from a leaf, climb to the parent with probability `up`, and so on, then take the code of
+one of the node's rows. Nodes resting on fewer than `leaf_floor` rows are always climbed out of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthloom.tables.encode import ColumnCodec
+
+_MOST_CLASSES = 64
+"""Classes a tree tells apart while it grows; lighter ones count as one. Leaves know them all."""
+_MOST_CONTENT = 200_000
+"""Rows that fill one tree: more would make the model larger and no better."""
+_SMALLEST_STRUCTURE, _LARGEST_STRUCTURE, _STRUCTURE_SHARE = 1500, 25_000, 0.12
+"""Rows that shape one tree: an eighth of the table, within bounds, and never more than half."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What shapes a forest.
+
+    Attributes:
+        trees: How many.
+        leaf_floor: Fewest rows that a drawn value rests on.
+        shrinkage: Multiplier of the James-Stein weight; 0: none, 1: least squared error.
+    """
+
+    trees: int
+    leaf_floor: int
+    shrinkage: float
+
+
+@dataclass(frozen=True)
+class Forest:
+    """The trees of one column, node by node; a tree's nodes stand in preorder, children after their parent.
+
+    Attributes:
+        roots: (trees,) int32 root of each tree.
+        feature: (nodes,) int32 place among the columns before, -1 in a leaf.
+        threshold: (nodes,) float32; a row goes left where its rank is at most this.
+        right: (nodes,) int32 right child; the left one is the next node.
+        parent: (nodes,) int32; a root is its own.
+        up: (nodes,) float32 probability to climb.
+        start, size: (nodes,) int64 range of `content` below the node.
+        content: (rows of all trees,) codes of the rows that fill the leaves, sorted within each leaf.
+        ranks: (…,) float32 ranks of all codes of all features, tree by tree.
+        rank_at: (trees, features) int64 where a feature's ranks begin.
+    """
+
+    roots: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    right: np.ndarray
+    parent: np.ndarray
+    up: np.ndarray
+    start: np.ndarray
+    size: np.ndarray
+    content: np.ndarray
+    ranks: np.ndarray
+    rank_at: np.ndarray
+
+    def draw(self, before: Sequence[np.ndarray], n: int, rng: np.random.Generator) -> np.ndarray:
+        """(n,) codes drawn for rows whose codes in the columns before are given, one array of n each."""
+        tree = rng.integers(len(self.roots), size=n)
+        node = self._climb(self._descend(tree, before), rng)
+        return self.content[self.start[node] + (rng.random(n) * self.size[node]).astype(np.int64)]
+
+    def _descend(self, tree: np.ndarray, before: Sequence[np.ndarray]) -> np.ndarray:
+        node = self.roots[tree].astype(np.int64)
+        if not before:
+            return node
+        codes = np.stack(before, axis=1)
+        active = np.flatnonzero(self.feature[node] >= 0)
+        while len(active):
+            at = node[active]
+            feature = self.feature[at]
+            rank = self.ranks[self.rank_at[tree[active], feature] + codes[active, feature]]
+            at = np.where(rank <= self.threshold[at], at + 1, self.right[at])
+            node[active] = at
+            active = active[self.feature[at] >= 0]
+        return node
+
+    def _climb(self, node: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        active = np.arange(len(node))
+        while len(active):
+            active = active[rng.random(len(active)) < self.up[node[active]]]
+            node[active] = self.parent[node[active]]
+        return node
+
+    def arrays(self, prefix: str) -> dict[str, np.ndarray]:
+        """Arrays for a model file."""
+        return {prefix + name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_arrays(cls, prefix: str, arrays: dict[str, np.ndarray]) -> Forest:
+        """The inverse of `arrays`."""
+        return cls(**{name: arrays[prefix + name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class _Tree:
+    feature: np.ndarray
+    threshold: np.ndarray
+    right: np.ndarray
+    parent: np.ndarray
+    up: np.ndarray
+    start: np.ndarray
+    size: np.ndarray
+    content: np.ndarray
+    ranks: list[np.ndarray]
+
+
+class ForestGrower:
+    """Grows the trees of one column; each `grow(seed)` stands alone, so that trees can grow side by side.
+
+    Args:
+        target: (n,) codes of the column.
+        before: (n,) codes of each column before it.
+        codec: The column's codec.
+        codecs_before: The codecs of the columns before.
+        settings: Trees, leaf floor, shrinkage.
+    """
+
+    def __init__(
+        self, target: np.ndarray, before: Sequence[np.ndarray], codec: ColumnCodec,
+        codecs_before: Sequence[ColumnCodec], settings: Settings,
+    ) -> None:
+        self._target = target
+        self._before = before
+        self._on_line = codec.column.kind.is_numeric
+        self._n_codes = codec.n_codes
+        self._counts = codec.code_counts
+        self._codecs_before = codecs_before
+        self._settings = settings
+        self._goal = self._make_goal()
+
+    def _make_goal(self) -> np.ndarray:
+        """What a tree tells apart: mean rank of the code on a line, else the code, light ones as one."""
+        counts = self._counts
+        if self._on_line:
+            rank = np.cumsum(counts) - counts / 2
+            goal: np.ndarray = rank / max(counts.sum(), 1)
+            return goal
+        heavy = np.argsort(-counts, kind="stable")[: _MOST_CLASSES - 1]
+        classes = np.full(len(counts), len(heavy))
+        classes[heavy] = np.arange(len(heavy))
+        return classes
+
+    def grow(self, seed: int) -> _Tree:
+        """One tree."""
+        rng = np.random.default_rng(seed)
+        n = len(self._target)
+        order = rng.permutation(n)
+        m = int(min(n // 2, max(_STRUCTURE_SHARE * n, _SMALLEST_STRUCTURE), _LARGEST_STRUCTURE)) if self._before else 0
+        shape, fill = order[:m], order[m : m + _MOST_CONTENT]
+        if not self._before or m < 2 * self._settings.leaf_floor:
+            return self._stump(fill if m == 0 else order[:_MOST_CONTENT])
+        ranks = [self._ranks(b[shape], self._target[shape], c) for b, c in zip(self._before, self._codecs_before, strict=True)]
+        tree = self._shape(shape, ranks, int(rng.integers(2**31)))
+        features = np.empty((len(fill), len(ranks)), dtype=np.float32)
+        for f, rank in enumerate(ranks):
+            features[:, f] = rank[self._before[f][fill]]
+        return self._fill(tree, tree.apply(features), self._target[fill], ranks)
+
+    def _stump(self, rows: np.ndarray) -> _Tree:
+        content = np.sort(self._target[rows])
+        one = np.zeros(1, dtype=np.int64)
+        ranks = [np.zeros(c.n_codes, dtype=np.float32) for c in self._codecs_before]
+        return _Tree(one - 1, one.astype(np.float32), one, one, one.astype(np.float32), one, one + len(content), content, ranks)
+
+    def _ranks(self, codes: np.ndarray, target: np.ndarray, codec: ColumnCodec) -> np.ndarray:
+        """(codes,) float32 rank of a feature's codes: their order on a line, else their first correspondence axis."""
+        if codec.column.kind.is_numeric:
+            return np.arange(codec.n_codes, dtype=np.float32)
+        goal = self._goal[target]
+        if self._on_line:
+            seen = np.bincount(codes, minlength=codec.n_codes)
+            total = np.bincount(codes, weights=goal, minlength=codec.n_codes)
+            score = (total + goal.mean()) / (seen + 1)
+        else:
+            score = _first_axis(codes, goal, codec.n_codes, _MOST_CLASSES)
+        return np.argsort(np.argsort(score, kind="stable"), kind="stable").astype(np.float32)
+
+    def _shape(self, rows: np.ndarray, ranks: list[np.ndarray], seed: int):  # type: ignore[no-untyped-def]
+        from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+        features = np.empty((len(rows), len(ranks)), dtype=np.float32)
+        for f, rank in enumerate(ranks):
+            features[:, f] = rank[self._before[f][rows]]
+        goal = self._goal[self._target[rows]]
+        outside = len(self._target) - len(rows)
+        leaf = max(2, int(np.ceil(self._settings.leaf_floor * len(rows) / outside)))
+        grower = DecisionTreeRegressor if self._on_line else DecisionTreeClassifier
+        return grower(min_samples_leaf=leaf, random_state=seed).fit(features, goal).tree_
+
+    def _fill(self, tree, leaf: np.ndarray, target: np.ndarray, ranks: list[np.ndarray]) -> _Tree:  # type: ignore[no-untyped-def]
+        left, right = tree.children_left, tree.children_right
+        nodes = len(left)
+        content = target[np.lexsort((target, leaf))]
+        below = np.r_[0, np.cumsum(np.bincount(leaf, minlength=nodes))]
+        parent, end, levels = _family(left, right)
+        start, size = below[:-1], below[end] - below[:-1]
+        up = self._shrink(leaf, target, parent, end, levels)
+        return _Tree(
+            np.where(left < 0, -1, tree.feature), tree.threshold.astype(np.float32), right, parent, up, start, size,
+            content, ranks,
+        )
+
+    def _shrink(
+        self, leaf: np.ndarray, target: np.ndarray, parent: np.ndarray, end: np.ndarray, levels: list[np.ndarray]
+    ) -> np.ndarray:
+        """(nodes,) float32 probability to climb from each node: its distribution's weight on its parent's."""
+        nodes, k = len(parent), self._n_codes
+        own = np.bincount(leaf.astype(np.int64) * k + target, minlength=nodes * k).reshape(nodes, k)
+        summed = np.vstack([np.zeros((1, k)), np.cumsum(own, axis=0, dtype=np.float64)])
+        counts = summed[end] - summed[:-1]
+        rows = counts.sum(axis=1)
+        share = counts / np.maximum(rows, 1)[:, None]
+        up = np.zeros(nodes)
+        for level in levels[1:]:
+            towards = share[parent[level]]
+            mean, n = share[level], rows[level]
+            noise = (1 - (mean**2).sum(axis=1)) / np.maximum(n - 1, 1)
+            distance = ((mean - towards) ** 2).sum(axis=1)
+            weight = np.minimum(1, self._settings.shrinkage * noise / np.maximum(distance, 1e-12))
+            weight[n < self._settings.leaf_floor] = 1
+            up[level] = weight
+            share[level] = (1 - weight[:, None]) * mean + weight[:, None] * towards
+        return up.astype(np.float32)
+
+    def join(self, trees: Sequence[_Tree]) -> Forest:
+        """The grown trees as one forest."""
+        sizes = np.array([len(t.feature) for t in trees])
+        first = np.r_[0, np.cumsum(sizes)[:-1]]
+        filled = np.r_[0, np.cumsum([len(t.content) for t in trees])[:-1]]
+        lengths = [len(r) for r in trees[0].ranks]
+        at = np.r_[0, np.cumsum(lengths)[:-1]] if lengths else np.zeros(0, dtype=np.int64)
+        small = np.min_scalar_type(self._n_codes)
+        none = np.zeros(0, dtype=np.float32)
+        return Forest(
+            roots=first.astype(np.int32),
+            feature=np.concatenate([t.feature for t in trees]).astype(np.int32),
+            threshold=np.concatenate([t.threshold for t in trees]),
+            right=np.concatenate([t.right + f for t, f in zip(trees, first, strict=True)]).astype(np.int32),
+            parent=np.concatenate([t.parent + f for t, f in zip(trees, first, strict=True)]).astype(np.int32),
+            up=np.concatenate([t.up for t in trees]),
+            start=np.concatenate([t.start + f for t, f in zip(trees, filled, strict=True)]).astype(np.int64),
+            size=np.concatenate([t.size for t in trees]).astype(np.int64),
+            content=np.concatenate([t.content for t in trees]).astype(small),
+            ranks=np.concatenate([r for t in trees for r in t.ranks]) if lengths else none,
+            rank_at=(np.arange(len(trees))[:, None] * sum(lengths) + at[None]).astype(np.int64),
+        )
+
+
+def _family(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Parents, ends of subtrees (preorder: a subtree is a range of nodes) and nodes level by level."""
+    parent, end = np.zeros(len(left), dtype=np.int64), np.zeros(len(left), dtype=np.int64)
+    end[0] = len(left)
+    levels = [np.zeros(1, dtype=np.int64)]
+    while True:
+        inner = levels[-1][left[levels[-1]] >= 0]
+        if not len(inner):
+            return parent, end, levels
+        first, second = left[inner], right[inner]
+        parent[first], parent[second] = inner, inner
+        end[first], end[second] = second, end[inner]
+        levels.append(np.concatenate([first, second]))
+
+
+def _first_axis(rows: np.ndarray, columns: np.ndarray, n_rows: int, n_columns: int) -> np.ndarray:
+    """(n_rows,) scores on the first axis of correspondence analysis (Greenacre 2007, ch. 8), light rows pulled to 0."""
+    table = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns).reshape(n_rows, n_columns)
+    table = table[:, table.sum(axis=0) > 0]
+    mass = table.sum(axis=0) / table.sum()
+    smooth = table + mass[None]  # one pseudo-record with the average profile: unseen rows score 0
+    weight = smooth.sum(axis=1) / smooth.sum()
+    residual = (smooth / smooth.sum() - np.outer(weight, mass)) / np.sqrt(np.outer(weight, mass))
+    axis = np.linalg.svd(residual, full_matrices=False)[0][:, 0]
+    return np.asarray(axis / np.sqrt(weight))
