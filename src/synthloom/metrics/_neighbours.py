@@ -57,6 +57,7 @@ class Space:
         rng = tables.rng("space")
         columns = tables.schema.modelled
         self.columns = [columns[i] for i in pick(len(columns), MAX_COLUMNS, rng)]
+        self._check_cancelled = tables.check_cancelled
         real, other = tables.train, held_out(tables)
         n = min(len(real), len(other), RANK_ROWS)
         self._frame = pd.concat([f.iloc[pick(len(f), n, rng)] for f in (real, other)], ignore_index=True)
@@ -89,6 +90,7 @@ class Space:
         ranks: list[np.ndarray] = []
         labels: list[np.ndarray] = []
         for column in self.columns:
+            self._check_cancelled()
             if column.kind.is_discrete:
                 raw = codes(frame, column)
                 places, width = self._places[column.name]

@@ -71,8 +71,8 @@ def _measured(scores: np.ndarray, y: np.ndarray, details: dict[str, Any]) -> Mea
 def c2st(tables: Tables) -> Measured | Undefined:
     """Boosted-tree two-sample test.
 
-    Details: `rows` (of each side), `gives_away` [{column, drop}]: how much of the area is lost when the column is
-    shuffled, largest first; only where rows can be told apart.
+    Details: `rows` (of each side); only where rows can be told apart, `gives_away` [{column, drop}]: how much of the
+    area is lost when the column is shuffled, largest first, and `columns_tried`.
     """
     if (unfit := _unfit(tables)) is not None:
         return unfit
@@ -93,6 +93,7 @@ def c2st(tables: Tables) -> Measured | Undefined:
         test = np.flatnonzero(fold == FOLDS - 1)[:PERMUTED_ROWS]
         used = [n for n, s in zip(names, some, strict=True) if s]
         result.details["gives_away"] = _drops(tables, model, X[test][:, some], y[test], used)
+        result.details["columns_tried"] = min(len(used), PERMUTED_COLUMNS)
     return result
 
 

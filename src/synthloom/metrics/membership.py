@@ -94,7 +94,10 @@ def _run(tables: Tables) -> _Attack | Undefined:
             "difference": to_reference[:, 0] - to_synthetic[:, 0],
             "density": np.log(to_reference.mean(axis=1) + tiny) - np.log(to_synthetic.mean(axis=1) + tiny),
         }
-        sizes = {"members": m, "non_members": m, "synthetic": len(synthetic), "reference": len(reference)}
+        sizes = {
+            "members": m, "non_members": m, "synthetic": len(synthetic), "reference": len(reference),
+            "columns": len(space(tables).columns),
+        }
         return _Attack(scores, np.arange(2 * m) < m, _groups(tables, shown), sizes)
 
     return tables.shared("membership", make)
@@ -164,7 +167,7 @@ def mia_auc(tables: Tables) -> Measured | Undefined:
     """Worst ROC area of three membership attacks.
 
     Details: `attacks` {name: area}, `worst` (name), `tpr_at_1pct_fpr` (with 100 non-members or more), `rows` {side:
-    used}, `subgroups` {sensitive column: {worst_auc, interval, groups}}.
+    used, columns: compared}, `subgroups` {sensitive column: {worst_auc, interval, groups}}.
     """
     attack = _run(tables)
     if isinstance(attack, Undefined):

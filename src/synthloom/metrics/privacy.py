@@ -99,7 +99,7 @@ def dcr_share(tables: Tables) -> Measured | Undefined:
     """DCR share.
 
     Details: `ties` (share at equal distance), `median_distance` {train, holdout} (Gower, 0 to 1), `rows` {synthetic,
-    real} used.
+    real: used, columns: compared}.
     """
     if (few := too_few(tables, MIN_ROWS, holdout=MIN_ROWS) or _without_columns(tables)) is not None:
         return few
@@ -121,7 +121,7 @@ def dcr_share(tables: Tables) -> Measured | Undefined:
     details = {
         "ties": float((wins == 0.5).mean()),
         "median_distance": {"train": float(np.median(to_own)), "holdout": float(np.median(to_other))},
-        "rows": {"synthetic": len(queries), "real": n},
+        "rows": {"synthetic": len(queries), "real": n, "columns": len(space(tables).columns)},
     }
     error = _bootstrap_error(wins, neighbour, rng)
     if error == 0:  # every row on one side: no spread to resample

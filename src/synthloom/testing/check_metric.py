@@ -17,6 +17,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -130,7 +131,18 @@ def population_tables(rows: int = 600, seed: int = 1, synthetic: pd.DataFrame | 
 
 
 def edge_tables() -> Iterator[tuple[str, Tables]]:
-    """Tables that leave little or nothing to measure, by name."""
+    """Tables that leave little or nothing to measure, by name; fresh ones each time."""
+    for name, tables in _edge_cases():
+        holdout = None if tables.holdout is None else tables.holdout.copy()
+        yield name, Tables(tables.train.copy(), holdout, tables.synthetic.copy(), tables.schema)
+
+
+@cache
+def _edge_cases() -> tuple[tuple[str, Tables], ...]:
+    return tuple(_make_edge_cases())
+
+
+def _make_edge_cases() -> Iterator[tuple[str, Tables]]:
     whole = population_tables(60)
     for rows in (0, 1, 2):
         few = [f.iloc[:rows].reset_index(drop=True) for f in (whole.train, whole.holdout, whole.synthetic)]  # type: ignore[union-attr]
