@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthloom import create_synthesizer, service
 from synthloom import load as load_model
-from synthloom import service
 from synthloom.adapters.memory import MemoryStore
 from synthloom.domain.artifact import ARTIFACT_NAMES
 from synthloom.domain.errors import (
@@ -71,11 +71,21 @@ def test_what_is_delivered_is_one_table_in_two_forms(kept: tuple[MemoryStore, se
     assert text["age"].tolist() == parquet["age"].tolist()
 
 
-def test_the_model_draws_the_same_kind_of_rows(kept: tuple[MemoryStore, service.Finished, list[Event]]) -> None:
+def test_the_model_draws_the_same_rows_by_seed(kept: tuple[MemoryStore, service.Finished, list[Event]]) -> None:
     model = load_model(kept[0].get("r1/model.synthloom"))
-    table = service.sample(model, 5, seed=1, where={"sex": "m"})
+    table = service.sample(model, 5, seed=1)
+    assert len(table) == 5
+    assert service.sample(model, 5, seed=1).equals(table)
+    assert not service.sample(model, 5, seed=2).equals(table)
+
+
+def test_cells_can_be_fixed_as_a_person_spells_them() -> None:
+    pytest.importorskip("synthloom.methods.gaussian_copula")
+    model = create_synthesizer("gaussian_copula").fit(people())
+    table = service.sample(model, 5, seed=1, where={"sex": "m", "age": "33", "stage": None})
     assert table["sex"].tolist() == ["m"] * 5
-    assert service.sample(model, 5, seed=1, where={"sex": "m"}).equals(table)
+    assert table["age"].tolist() == [33] * 5
+    assert table["stage"].isna().all()
     with pytest.raises(UnknownNameError, match="'height'"):
         service.sample(model, 5, where={"height": "1"})
 

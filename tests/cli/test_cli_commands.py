@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthloom import create_synthesizer
 from synthloom.cli.app import start
 from synthloom.domain.artifact import ARTIFACT_NAMES
 from synthloom.domain.errors import MissingDependencyError
@@ -144,16 +145,27 @@ def test_sample_draws_to_standard_output_and_to_files(
     done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
     model = str(done[0] / "model.synthloom")
-    piped = subprocess.run(
-        [*MAIN, "sample", model, "--rows", "7", "--where", "grade=II"], capture_output=True, check=False,
-    )
+    piped = subprocess.run([*MAIN, "sample", model, "--rows", "7"], capture_output=True, check=False)
     assert piped.returncode == 0, piped.stderr
-    assert pd.read_csv(io.BytesIO(piped.stdout))["grade"].tolist() == ["II"] * 7
+    assert piped.stderr == b""
+    assert len(pd.read_csv(io.BytesIO(piped.stdout))) == 7
     found = document(["sample", str(done[0]), "--rows", "7", "--out", str(tmp_path / "x.parquet")], capsys)
     assert found["result"]["rows"] == 7
     assert len(pd.read_parquet(tmp_path / "x.parquet")) == 7
     assert document(["sample", model, "--rows", "1", "--out", str(tmp_path / "x.pdf")], capsys)["exit_code"] == 8
-    assert document(["sample", model, "--rows", "1", "--where", "no=1", "--out", "x.csv"], capsys)["exit_code"] == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.parquet"]
+
+
+def test_sample_fixes_cells(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("synthloom.methods.gaussian_copula")
+    model, out = tmp_path / "m.synthloom", tmp_path / "x.csv"
+    create_synthesizer("gaussian_copula").fit(pd.read_csv(table)).save(model)
+    words = ["sample", str(model), "--rows", "7", "--out", str(out)]
+    assert document([*words, "--where", "grade=II", "--where", "age=50"], capsys)["exit_code"] == 0
+    made = pd.read_csv(out)
+    assert made["grade"].tolist() == ["II"] * 7
+    assert made["age"].tolist() == [50] * 7
+    assert document([*words, "--where", "no_such=1"], capsys)["exit_code"] == 2
 
 
 def test_a_file_that_is_no_model_is_three(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
