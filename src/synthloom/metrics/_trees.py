@@ -9,7 +9,6 @@ import numpy as np
 from synthloom.metrics._threads import one_openmp_thread
 from synthloom.metrics.contract import Tables
 
-NATIVE_CATEGORIES = 300  # columns beyond which labels are split as if ordered: their set-up alone takes seconds
 CELLS = 1_500_000  # cells a fit may see; wider tables are sampled to fewer rows
 
 
@@ -42,7 +41,7 @@ def boost(
     model = kind(
         max_iter=min(rounds, max(20, len(X) // 5)), learning_rate=0.1, max_leaf_nodes=31,
         min_samples_leaf=max(2, min(20, len(X) // 20)),
-        categorical_features=discrete if X.shape[1] <= NATIVE_CATEGORIES else None, random_state=int(tables.rng("boosting").integers(2**31)),
+        categorical_features=discrete, random_state=int(tables.rng("boosting").integers(2**31)),
         early_stopping=True, scoring=watch, validation_fraction=None, n_iter_no_change=rounds + 1,  # never stops early
     )
     with one_openmp_thread():

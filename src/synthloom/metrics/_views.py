@@ -103,13 +103,16 @@ def once(keys: np.ndarray) -> np.ndarray:
     return np.asarray(counts[inverse] == 1)
 
 
-def tree_matrices(frames: Sequence[pd.DataFrame], columns: Sequence[Column]) -> tuple[list[np.ndarray], np.ndarray]:
+def tree_matrices(
+    tables: Tables, frames: Sequence[pd.DataFrame], columns: Sequence[Column]
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Frames as matrices for decision trees.
 
     Numbers are scaled to 0..1 over all frames, which trees don't notice and float32 survives. Labels are integers
     from 0; beyond 254 labels the rarer ones of all frames share one.
 
     Args:
+        tables: Whose `cancelled` is asked.
         frames: Canonical rows.
         columns: Modelled columns to use.
 
@@ -119,6 +122,7 @@ def tree_matrices(frames: Sequence[pd.DataFrame], columns: Sequence[Column]) -> 
     sizes = [len(f) for f in frames]
     joined = np.empty((sum(sizes), len(columns)))
     for j, column in enumerate(columns):
+        tables.check_cancelled()
         if column.kind.is_discrete:
             joined[:, j] = _few_levels(np.concatenate([codes(f, column) for f in frames]), len(column.categories))
         else:

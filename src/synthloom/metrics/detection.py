@@ -33,7 +33,7 @@ def _mixture(tables: Tables) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[s
         real, synthetic = held_out(tables), tables.synthetic
         n = min(len(real), len(synthetic), row_cap(ROWS, len(columns)))
         frames = [f.iloc[rng.permutation(len(f))[:n]] for f in (real, synthetic)]
-        matrices, discrete = tree_matrices(frames, columns)
+        matrices, discrete = tree_matrices(tables, frames, columns)
         order = rng.permutation(2 * n)
         X, y = np.concatenate(matrices)[order], np.repeat([0, 1], n)[order]
         some = (~np.isnan(X)).any(axis=0)

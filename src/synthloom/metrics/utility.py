@@ -59,7 +59,7 @@ class _Task:
             rows = known[pick(len(known), cap, rng)]
             frames.append(frame.iloc[rows])
             self.answers.append(answer[rows])
-        self.matrices, self.discrete = tree_matrices(frames, features)
+        self.matrices, self.discrete = tree_matrices(tables, frames, features)
 
     def predict(self, tables: Tables, source: int, *, regression: bool) -> tuple[np.ndarray, np.ndarray | None]:
         """Learn from table `source` (0: train, 2: synthetic): predictions for the holdout, their classes."""
