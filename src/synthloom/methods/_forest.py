@@ -17,8 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthloom.tables.encode import ColumnCodec
-
 _MOST_CLASSES = 64
 """Classes a tree tells apart while it grows; lighter ones count as one. Leaves know them all."""
 _MOST_CONTENT = 200_000
@@ -40,6 +38,21 @@ class Settings:
     trees: int
     leaf_floor: int
     shrinkage: float
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Codes to learn or to learn from.
+
+    Attributes:
+        codes: (n,) codes of the rows.
+        n_codes: How many there are.
+        on_line: Whether their order means something.
+    """
+
+    codes: np.ndarray
+    n_codes: int
+    on_line: bool
 
 
 @dataclass(frozen=True)
@@ -126,30 +139,21 @@ class ForestGrower:
     """Grows the trees of one column; each `grow(seed)` stands alone, so that trees can grow side by side.
 
     Args:
-        target: (n,) codes of the column.
-        before: (n,) codes of each column before it.
-        codec: The column's codec.
-        codecs_before: The codecs of the columns before.
+        target: The column to learn.
+        before: The columns it may depend on.
         settings: Trees, leaf floor, shrinkage.
     """
 
-    def __init__(
-        self, target: np.ndarray, before: Sequence[np.ndarray], codec: ColumnCodec,
-        codecs_before: Sequence[ColumnCodec], settings: Settings,
-    ) -> None:
+    def __init__(self, target: Variable, before: Sequence[Variable], settings: Settings) -> None:
         self._target = target
         self._before = before
-        self._on_line = codec.column.kind.is_numeric
-        self._n_codes = codec.n_codes
-        self._counts = codec.code_counts
-        self._codecs_before = codecs_before
         self._settings = settings
         self._goal = self._make_goal()
 
     def _make_goal(self) -> np.ndarray:
         """What a tree tells apart: mean rank of the code on a line, else the code, light ones as one."""
-        counts = self._counts
-        if self._on_line:
+        counts = np.bincount(self._target.codes, minlength=self._target.n_codes)
+        if self._target.on_line:
             rank = np.cumsum(counts) - counts / 2
             goal: np.ndarray = rank / max(counts.sum(), 1)
             return goal
@@ -161,36 +165,36 @@ class ForestGrower:
     def grow(self, seed: int) -> _Tree:
         """One tree."""
         rng = np.random.default_rng(seed)
-        n = len(self._target)
+        n = len(self._target.codes)
         order = rng.permutation(n)
         m = int(min(n // 2, max(_STRUCTURE_SHARE * n, _SMALLEST_STRUCTURE), _LARGEST_STRUCTURE)) if self._before else 0
         shape, fill = order[:m], order[m : m + _MOST_CONTENT]
         if not self._before or m < 2 * self._settings.leaf_floor:
             return self._stump(fill if m == 0 else order[:_MOST_CONTENT])
-        ranks = [self._ranks(b[shape], self._target[shape], c) for b, c in zip(self._before, self._codecs_before, strict=True)]
+        ranks = [self._ranks(variable, shape) for variable in self._before]
         tree = self._shape(shape, ranks, int(rng.integers(2**31)))
         features = np.empty((len(fill), len(ranks)), dtype=np.float32)
         for f, rank in enumerate(ranks):
-            features[:, f] = rank[self._before[f][fill]]
-        return self._fill(tree, tree.apply(features), self._target[fill], ranks)
+            features[:, f] = rank[self._before[f].codes[fill]]
+        return self._fill(tree, tree.apply(features), self._target.codes[fill], ranks)
 
     def _stump(self, rows: np.ndarray) -> _Tree:
-        content = np.sort(self._target[rows])
+        content = np.sort(self._target.codes[rows])
         one = np.zeros(1, dtype=np.int64)
-        ranks = [np.zeros(c.n_codes, dtype=np.float32) for c in self._codecs_before]
+        ranks = [np.zeros(v.n_codes, dtype=np.float32) for v in self._before]
         return _Tree(one - 1, one.astype(np.float32), one, one, one.astype(np.float32), one, one + len(content), content, ranks)
 
-    def _ranks(self, codes: np.ndarray, target: np.ndarray, codec: ColumnCodec) -> np.ndarray:
-        """(codes,) float32 rank of a feature's codes: their order on a line, else their first correspondence axis."""
-        if codec.column.kind.is_numeric:
-            return np.arange(codec.n_codes, dtype=np.float32)
-        goal = self._goal[target]
-        if self._on_line:
-            seen = np.bincount(codes, minlength=codec.n_codes)
-            total = np.bincount(codes, weights=goal, minlength=codec.n_codes)
+    def _ranks(self, feature: Variable, rows: np.ndarray) -> np.ndarray:
+        """(codes,) float32 rank of a feature's codes: their order on a line, else by what they say of the target."""
+        if feature.on_line:
+            return np.arange(feature.n_codes, dtype=np.float32)
+        codes, goal = feature.codes[rows], self._goal[self._target.codes[rows]]
+        if self._target.on_line:
+            seen = np.bincount(codes, minlength=feature.n_codes)
+            total = np.bincount(codes, weights=goal, minlength=feature.n_codes)
             score = (total + goal.mean()) / (seen + 1)
         else:
-            score = _first_axis(codes, goal, codec.n_codes, _MOST_CLASSES)
+            score = _first_axis(codes, goal, feature.n_codes, _MOST_CLASSES)
         return np.argsort(np.argsort(score, kind="stable"), kind="stable").astype(np.float32)
 
     def _shape(self, rows: np.ndarray, ranks: list[np.ndarray], seed: int):  # type: ignore[no-untyped-def]
@@ -198,11 +202,11 @@ class ForestGrower:
 
         features = np.empty((len(rows), len(ranks)), dtype=np.float32)
         for f, rank in enumerate(ranks):
-            features[:, f] = rank[self._before[f][rows]]
-        goal = self._goal[self._target[rows]]
-        outside = len(self._target) - len(rows)
+            features[:, f] = rank[self._before[f].codes[rows]]
+        goal = self._goal[self._target.codes[rows]]
+        outside = len(self._target.codes) - len(rows)
         leaf = max(2, int(np.ceil(self._settings.leaf_floor * len(rows) / outside)))
-        grower = DecisionTreeRegressor if self._on_line else DecisionTreeClassifier
+        grower = DecisionTreeRegressor if self._target.on_line else DecisionTreeClassifier
         return grower(min_samples_leaf=leaf, random_state=seed).fit(features, goal).tree_
 
     def _fill(self, tree, leaf: np.ndarray, target: np.ndarray, ranks: list[np.ndarray]) -> _Tree:  # type: ignore[no-untyped-def]
@@ -222,7 +226,7 @@ class ForestGrower:
         self, leaf: np.ndarray, target: np.ndarray, parent: np.ndarray, end: np.ndarray, levels: list[np.ndarray]
     ) -> np.ndarray:
         """(nodes,) float32 probability to climb from each node: its distribution's weight on its parent's."""
-        nodes, k = len(parent), self._n_codes
+        nodes, k = len(parent), self._target.n_codes
         own = np.bincount(leaf.astype(np.int64) * k + target, minlength=nodes * k).reshape(nodes, k)
         summed = np.vstack([np.zeros((1, k)), np.cumsum(own, axis=0, dtype=np.float64)])
         counts = summed[end] - summed[:-1]
@@ -247,7 +251,7 @@ class ForestGrower:
         filled = np.r_[0, np.cumsum([len(t.content) for t in trees])[:-1]]
         lengths = [len(r) for r in trees[0].ranks]
         at = np.r_[0, np.cumsum(lengths)[:-1]] if lengths else np.zeros(0, dtype=np.int64)
-        small = np.min_scalar_type(self._n_codes)
+        small = np.min_scalar_type(self._target.n_codes)
         none = np.zeros(0, dtype=np.float32)
         return Forest(
             roots=first.astype(np.int32),

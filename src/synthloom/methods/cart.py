@@ -23,10 +23,14 @@ from synthloom.domain.event import Cancelled, Emit, Notice, Progress, ignore, ne
 from synthloom.domain.guarantee import NoGuarantee
 from synthloom.domain.plan import PrivacyLevel
 from synthloom.domain.schema import Schema
-from synthloom.methods._forest import Forest, ForestGrower, Settings
+from synthloom.methods._forest import Forest, ForestGrower, Settings, Variable
 from synthloom.methods.contract import Arrays, Conditions, Method, MethodInfo, MethodParams
 from synthloom.tables.encode import TableCodec, stop_if
+from synthloom.tables.levels import group_levels
 
+_COARSE = 16
+"""Groups of neighbouring codes that a long column on a line is drawn in before the code itself."""
+_LONG = 2 * _COARSE
 _CHUNK = 100_000
 """Rows sampled between two looks at `cancelled`."""
 
@@ -83,13 +87,43 @@ class Cart(Method[CartParams]):
         codes = self._codec.encode(table, cancelled)
         emit(Progress(step="fit", fraction=0.1, message="columns encoded"))
         self._order = self._choose_order(schema)
+        self._coarse = [self._coarse_of(j) for j in self._order]
         self._forests = []
-        for done, forest in enumerate(self._grow(codes, rng, cancelled), start=1):
+        steps = self._steps(codes)
+        for done, forest in enumerate(self._grow(steps, rng, cancelled), start=1):
             self._forests.append(forest)
-            name = self._codec.columns[self._order[done - 1]].column.name
-            emit(Progress(step="fit", fraction=0.1 + 0.9 * done / len(self._order), message=f"learnt {name}"))
+            emit(Progress(step="fit", fraction=0.1 + 0.85 * done / len(steps), message=f"{done} of {len(steps)} learnt"))
         emit(Progress(step="fit", fraction=1.0))
         return self
+
+    def _coarse_of(self, j: int) -> np.ndarray | None:
+        """(codes,) group of each code of a long column on a line; None for the others, which are drawn at once.
+
+        A leaf of some dozen rows can tell roughly where a value lies, but not which of two hundred codes it is: the
+        code within the group is learnt by trees of their own, and there shrinkage takes all that is noise.
+        """
+        codec = self._codec.columns[j]
+        if not codec.column.kind.is_numeric or codec.n_level_codes <= _LONG:
+            return None
+        counts = codec.code_counts
+        starts = group_levels(counts[: codec.n_level_codes], _COARSE)
+        groups = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        return np.r_[groups, len(starts) - 1, len(starts)].astype(np.int32)
+
+    def _steps(self, codes: np.ndarray) -> list[tuple[Variable, list[Variable]]]:
+        """What is learnt from what, in order: a long column in two steps, first its groups, then its codes."""
+        steps = []
+        before: list[Variable] = []
+        for j, coarse in zip(self._order, self._coarse, strict=True):
+            codec = self._codec.columns[j]
+            fine = Variable(codes[:, j], codec.n_codes, codec.column.kind.is_numeric)
+            if coarse is None:
+                steps.append((fine, list(before)))
+            else:
+                rough = Variable(coarse[codes[:, j]], int(coarse[-1]) + 1, on_line=True)
+                steps += [(rough, list(before)), (fine, [*before, rough])]
+            before.append(fine)
+        return steps
 
     def _choose_order(self, schema: Schema) -> list[int]:
         names = [c.column.name for c in self._codec.columns]
@@ -103,17 +137,16 @@ class Cart(Method[CartParams]):
             )
         return [names.index(name) for name in self.params.order]
 
-    def _grow(self, codes: np.ndarray, rng: np.random.Generator, cancelled: Cancelled) -> Iterator[Forest]:
-        params, codecs = self.params, self._codec.columns
+    def _grow(
+        self, steps: list[tuple[Variable, list[Variable]]], rng: np.random.Generator, cancelled: Cancelled
+    ) -> Iterator[Forest]:
+        params = self.params
         settings = Settings(params.trees, params.leaf_floor, params.shrinkage)
         threads = max(1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, params.trees))
         with ThreadPoolExecutor(threads) as pool:
-            for place, j in enumerate(self._order):
-                earlier = self._order[:place]
-                grower = ForestGrower(
-                    codes[:, j], [codes[:, i] for i in earlier], codecs[j], [codecs[i] for i in earlier], settings
-                )
-                seeds = [int(s) for s in rng.integers(2**63, size=params.trees if place else 1)]
+            for target, before in steps:
+                grower = ForestGrower(target, before, settings)
+                seeds = [int(s) for s in rng.integers(2**63, size=params.trees if before else 1)]
                 trees = []
                 for batch in range(0, len(seeds), threads):
                     stop_if(cancelled)
@@ -128,18 +161,25 @@ class Cart(Method[CartParams]):
         if conditions is not None:
             raise ParamsError("cart cannot sample under conditions.", do="Use gaussian_copula for that.")
         codes = np.empty((n, len(self._order)), dtype=np.int32, order="F")
-        chunks = [(a, min(a + _CHUNK, n)) for a in range(0, n, _CHUNK)]
-        steps = max(len(chunks) * len(self._order), 1)
-        for c, (first, last) in enumerate(chunks):
+        for first in range(0, n, _CHUNK):
+            last = min(first + _CHUNK, n)
             drawn: list[np.ndarray] = []
-            for place, j in enumerate(self._order):
+            for column in self._draw(last - first, rng, drawn):
                 stop_if(cancelled)
-                drawn.append(self._forests[place].draw(drawn, last - first, rng).astype(np.int32))
-                codes[first:last, j] = drawn[-1]
-                emit(Progress(step="sample", fraction=0.9 * (c * len(self._order) + place + 1) / steps))
+                codes[first:last, self._order[len(drawn) - 1]] = column
+                done = (first + (last - first) * len(drawn) / len(self._order)) / n
+                emit(Progress(step="sample", fraction=0.9 * min(done, 1.0)))
         rows = self._codec.decode(codes, rng, cancelled)
         emit(Progress(step="sample", fraction=1.0))
         return rows
+
+    def _draw(self, n: int, rng: np.random.Generator, drawn: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """Draw the columns one after the other, in order; `drawn` grows with them."""
+        forests = iter(self._forests)
+        for coarse in self._coarse:
+            extra = [] if coarse is None else [next(forests).draw(drawn, n, rng).astype(np.int32)]
+            drawn.append(next(forests).draw([*drawn, *extra], n, rng).astype(np.int32))
+            yield drawn[-1]
 
     def guarantee(self) -> NoGuarantee:
         """No formal promise; the rules it keeps."""
@@ -158,7 +198,10 @@ class Cart(Method[CartParams]):
         arrays, meta = self._codec.state()
         for place, forest in enumerate(self._forests):
             arrays |= forest.arrays(f"forest.{place}.")
-        return arrays, meta | {"order": self._order}
+        for place, coarse in enumerate(self._coarse):
+            if coarse is not None:
+                arrays[f"coarse.{place}"] = coarse
+        return arrays, meta | {"order": self._order, "forests": len(self._forests)}
 
     @classmethod
     def from_state(cls, params: CartParams, schema: Schema, arrays: Arrays, meta: dict[str, Any]) -> Self:
@@ -166,5 +209,6 @@ class Cart(Method[CartParams]):
         method = cls(params)
         method._codec = TableCodec.from_state(schema, arrays, meta)
         method._order = list(meta["order"])
-        method._forests = [Forest.from_arrays(f"forest.{place}.", arrays) for place in range(len(method._order))]
+        method._coarse = [arrays.get(f"coarse.{place}") for place in range(len(method._order))]
+        method._forests = [Forest.from_arrays(f"forest.{place}.", arrays) for place in range(meta["forests"])]
         return method

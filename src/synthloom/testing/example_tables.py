@@ -161,7 +161,7 @@ def odd(rows: int = 120, seed: int = 3) -> tuple[Example, ...]:
         example("many labels", {
             "a": (Kind.CATEGORY, rng.choice([f"place {k}" for k in range(rows // 3)], rows).astype(object)),
             "b": (Kind.DECIMAL, number),
-        }),
+        }, may_refuse=True),
         example("empty and constant columns", {
             "a": (Kind.EMPTY, [None] * rows), "b": (Kind.CONSTANT, one), "c": (Kind.DECIMAL, number),
         }),
