@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_POWER = 1.0
 _MOST_CLASSES = 64
 """Classes a tree tells apart while it grows; lighter ones count as one. Leaves know them all."""
 _MOST_CONTENT = 200_000
@@ -238,7 +239,7 @@ class ForestGrower:
             mean, n = share[level], rows[level]
             noise = (1 - (mean**2).sum(axis=1)) / np.maximum(n - 1, 1)
             distance = ((mean - towards) ** 2).sum(axis=1)
-            weight = np.minimum(1, self._settings.shrinkage * noise / np.maximum(distance, 1e-12))
+            weight = np.minimum(1, self._settings.shrinkage * noise / np.maximum(distance, 1e-12)) ** _POWER
             weight[n < self._settings.leaf_floor] = 1
             up[level] = weight
             share[level] = (1 - weight[:, None]) * mean + weight[:, None] * towards

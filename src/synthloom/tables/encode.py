@@ -108,6 +108,24 @@ class ColumnCodec:
         missing = np.isnan(values)
         return np.where(missing, -2, self.levels.find(np.where(missing, 0.0, values)))
 
+    def part_of_level(self, series: pd.Series, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which part of its level each cell of a column on a line stands for.
+
+        Args:
+            series: The column, canonical.
+            level: (n,) of `level_of`.
+
+        Returns:
+            Two (n,) arrays, from and to, in 0 to 1: all numbers that would be rounded to the cell's value; the same
+            number twice where values lie on no grid. Meaningless where the cell has no level.
+        """
+        values = to_float(series, self.column.kind)
+        at = np.where(level >= 0, level, 0)
+        low, width = self.levels.low[at], self.levels.high[at] - self.levels.low[at]
+        half, width = self.levels.step / 2, np.where(width > 0, width, 1.0)
+        values = np.where(np.isnan(values), low, values)
+        return np.clip((values - half - low) / width, 0, 1), np.clip((values + half - low) / width, 0, 1)
+
     def encode(self, series: pd.Series) -> np.ndarray:
         """(n,) int32 codes of a canonical column."""
         level = self.level_of(series)

@@ -1,0 +1,218 @@
+"""The latent normal variables of the gaussian copula: slices, correlations, truncated draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from synthloom.domain.event import Cancelled
+from synthloom.tables.encode import stop_if
+
+_TERMS = 24
+"""Hermite terms kept: the series converges fast but at correlations close to ±1."""
+_LARGEST = 0.995
+_AXIS_ROUNDS = 25
+_AXIS_ROWS = 8000
+"""Rows that the principal axis is found on: an order of labels needs no more."""
+_GIBBS_SWEEPS = 60
+_FAR = 8.0
+"""Beyond this many standard deviations the normal line is cut off."""
+
+
+def slice_scores(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean of a standard normal variable in each of the slices that the shares cut it into.
+
+    Args:
+        shares: (L,) records in each slice, from left to right.
+
+    Returns:
+        (L,) scores E[z | slice]; (24,) their Hermite coefficients E[score He_k(z)] / sqrt(k!), k = 1, 2, …; and
+        (L + 1,) borders.
+    """
+    total = shares.sum()
+    if total == 0 or len(shares) < 2:
+        return np.zeros(len(shares)), np.zeros(_TERMS), np.r_[-np.inf, np.inf]
+    p = shares / total
+    borders = np.r_[-np.inf, ndtri(np.minimum(np.cumsum(p)[:-1], 1.0)), np.inf]
+    z = np.clip(borders, -38, 38)
+    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    score = np.where(p > 0, -np.diff(density) / np.where(p > 0, p, 1), 0.0)
+    coefficients = np.empty(_TERMS)
+    # The integral of He_k φ is -He_{k-1} φ; h holds He_k / sqrt(k!), which stays bounded against φ.
+    h_before, h = np.zeros_like(z), np.ones_like(z)
+    for k in range(1, _TERMS + 1):
+        coefficients[k - 1] = (score * -np.diff(h * density)).sum() / np.sqrt(k)
+        h_before, h = h, (z * h - np.sqrt(k - 1) * h_before) / np.sqrt(k)
+    return score, coefficients, borders
+
+
+def latent_correlations(covariance: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Invert Mehler's series for every pair: the ρ with Σ_k a_ik a_jk ρ^k = covariance_ij (Lancaster 1957).
+
+    Args:
+        covariance: (v, v) of the scores.
+        coefficients: (v, 24) of `slice_scores`.
+
+    Returns:
+        (v, v) symmetric, 1 on the diagonal, within ±0.995 elsewhere; 0 where a score never changes.
+    """
+    v = len(covariance)
+    products = coefficients[:, None, :] * coefficients[None, :, :]
+    low, high = np.full((v, v), -_LARGEST), np.full((v, v), _LARGEST)
+    for _ in range(24):
+        middle = (low + high) / 2
+        value = np.zeros((v, v))
+        for k in range(_TERMS - 1, -1, -1):
+            value = (value + products[:, :, k]) * middle
+        below = value < covariance
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    rho = (low + high) / 2
+    still = np.abs(coefficients[:, 0]) < 1e-9
+    rho[still], rho[:, still] = 0, 0
+    rho = (rho + rho.T) / 2
+    np.fill_diagonal(rho, 1)
+    return rho
+
+
+def nearest_correlation(matrix: np.ndarray, rounds: int = 50) -> np.ndarray:
+    """The nearest correlation matrix in the Frobenius norm: alternating projections with Dykstra's correction.
+
+    Source: Higham (2002), algorithm 3.3.
+    """
+    y, correction = matrix.copy(), np.zeros_like(matrix)
+    for _ in range(rounds):
+        r = y - correction
+        values, vectors = np.linalg.eigh(r)
+        if values[0] >= 1e-8:
+            break
+        x = (vectors * np.maximum(values, 1e-8)) @ vectors.T
+        correction = x - r
+        y = x.copy()
+        np.fill_diagonal(y, 1)
+    values, vectors = np.linalg.eigh(y)
+    x = (vectors * np.maximum(values, 1e-8)) @ vectors.T
+    scale = np.sqrt(np.diag(x))
+    x = x / np.outer(scale, scale)
+    return (x + x.T) / 2
+
+
+def principal_order(
+    codes: np.ndarray, counts: Sequence[np.ndarray], filled: Sequence[np.ndarray], free: Sequence[bool],
+    cancelled: Cancelled,
+) -> list[np.ndarray]:
+    """Scores of all codes on the table's first principal axis, by reciprocal averaging (Gifi 1990, ch. 3).
+
+    Args:
+        codes: (n, d).
+        counts: Records behind each code, by column.
+        filled: (n,) by column: cells that count.
+        free: By column: whether its codes may take any score, or keep their order (normal scores).
+
+    Returns:
+        One array of scores per column, over its level codes.
+    """
+    every = -(-len(codes) // _AXIS_ROWS)
+    codes, filled = codes[::every], [f[::every] for f in filled]
+    n, d = codes.shape
+    levels = [len(c) - 2 for c in counts]
+    score = [_first_scores(c[:size]) for c, size in zip(counts, levels, strict=True)]
+    if not any(free) or d < 2:
+        return score
+    row = np.zeros(n)
+    for j in range(d):
+        row += _spread(score[j], codes[:, j], filled[j])
+    for _ in range(_AXIS_ROUNDS):
+        stop_if(cancelled)
+        row = (row - row.mean()) / max(float(row.std()), 1e-12)
+        total = np.zeros(n)
+        for j in range(d):
+            own = codes[filled[j], j]
+            seen = np.bincount(own, minlength=levels[j])[: levels[j]]
+            mean = np.bincount(own, weights=row[filled[j]], minlength=levels[j])[: levels[j]] / np.maximum(seen, 1)
+            if free[j]:
+                score[j] = mean
+                total += _spread(mean, codes[:, j], filled[j])
+            else:
+                slope = float((seen * mean * score[j]).sum() / max(float((seen * score[j] ** 2).sum()), 1e-12))
+                total += slope * _spread(score[j], codes[:, j], filled[j])
+        row = total
+    return score
+
+
+def _first_scores(counts: np.ndarray) -> np.ndarray:
+    return slice_scores(counts)[0]
+
+
+def _spread(score: np.ndarray, codes: np.ndarray, filled: np.ndarray) -> np.ndarray:
+    return np.where(filled, np.r_[score, 0.0, 0.0][codes], 0.0)
+
+
+def truncated_normal(
+    correlation: np.ndarray, low: np.ndarray, high: np.ndarray, rng: np.random.Generator, cancelled: Cancelled
+) -> np.ndarray:
+    """Draw normal vectors within bounds of their own: one variable directly, several by Gibbs sampling.
+
+    Args:
+        correlation: (v, v) positive definite.
+        low, high: (n, v) bounds; equal where a variable is known.
+        rng: Source of randomness.
+        cancelled: Asked in every sweep.
+
+    Returns:
+        (n, v) draws. Gibbs starts from a sequential draw (GHK: Geweke 1991) and takes 60 sweeps.
+    """
+    n, v = low.shape
+    draw = np.zeros((n, v))
+    root = np.linalg.cholesky(correlation)
+    noise = np.zeros((n, v))
+    for j in range(v):
+        mean = noise[:, :j] @ root[j, :j]
+        noise[:, j] = _between((low[:, j] - mean) / root[j, j], (high[:, j] - mean) / root[j, j], rng)
+        draw[:, j] = np.clip(mean + root[j, j] * noise[:, j], low[:, j], high[:, j])
+    if v < 2:
+        return draw
+    precision = np.linalg.inv(correlation)
+    spread = 1 / np.sqrt(np.diag(precision))
+    pull = -precision / np.diag(precision)[:, None]
+    np.fill_diagonal(pull, 0)
+    for _ in range(_GIBBS_SWEEPS):
+        stop_if(cancelled)
+        for j in range(v):
+            mean = draw @ pull[j]
+            inner = _between((low[:, j] - mean) / spread[j], (high[:, j] - mean) / spread[j], rng)
+            draw[:, j] = np.clip(mean + spread[j] * inner, low[:, j], high[:, j])
+    return draw
+
+
+def _between(low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Standard normal draws between bounds, by inversion on the side of the line where it is exact."""
+    flip = low > 0
+    a, b = np.where(flip, -high, low), np.where(flip, -low, high)
+    a, b = np.clip(a, -_FAR * 4, _FAR * 4), np.clip(b, -_FAR * 4, _FAR * 4)
+    p, q = ndtr(a), ndtr(b)
+    z = np.clip(ndtri(p + rng.random(len(a)) * (q - p)), a, b)
+    return np.where(flip, -z, z)
+
+
+def conditional_normal(
+    correlation: np.ndarray, fixed: np.ndarray, values: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw the other variables given the fixed ones.
+
+    Args:
+        correlation: (v, v).
+        fixed: (v,) bool.
+        values: (n, fixed) their values.
+
+    Returns:
+        (n, others) draws from the conditional normal distribution.
+    """
+    inside = correlation[np.ix_(fixed, fixed)]
+    across = correlation[np.ix_(~fixed, fixed)]
+    weight = np.linalg.solve(inside, across.T).T if len(inside) else across
+    rest = correlation[np.ix_(~fixed, ~fixed)] - weight @ across.T
+    values_of, vectors = np.linalg.eigh((rest + rest.T) / 2)
+    root = vectors * np.sqrt(np.maximum(values_of, 0))
+    return values @ weight.T + rng.standard_normal((len(values), len(rest))) @ root.T
