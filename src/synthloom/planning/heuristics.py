@@ -15,8 +15,13 @@ from synthloom.registry import AnyMethod, check_params, methods, resolve_method
 from synthloom.synthesizer import privacy_level
 
 LEVELS: tuple[PrivacyLevel, ...] = get_args(PrivacyLevel)
-SMALL = 200
-"""Rows below which trees find too few records for their leaves."""
+SMALL = 1000
+"""Rows below which a copula learns more than trees, which find too few records for their leaves.
+
+Measured on samples of 200 to 5,000 rows of a clinical, a census and a shop table: below 1,000 rows the copula is ahead
+in correlations (.05 to .10 against .07 to .16 away from the real ones) and in what a predictor learns from the rows,
+from 1,000 rows on trees are ahead in what a detector tells apart.
+"""
 WIDE = 50
 """Modelled columns from which a table counts as high-dimensional."""
 _MOST = 0.7  # share of columns that makes a table heavy in one kind
