@@ -150,7 +150,7 @@ def _command(
     table: str, request: RunRequest, folder: Path, *, target: str | None, survival: tuple[str, str] | None,
     schema: Path | None, drop_text: bool,
 ) -> str:
-    """The command that does the same again, settings of the environment spelt out."""
+    """The command that does the same again; what the environment set is spelt out where there is an option for it."""
     words = ["synthloom", "run", table, "--out", str(folder), "--seed", str(request.seed), "--method", request.method]
     words += ["--privacy", request.privacy, "--holdout", f"{request.holdout:g}"]
     words += ["--rows", str(request.rows)] if request.rows is not None else []
