@@ -80,7 +80,6 @@ def test_the_model_draws_the_same_rows_by_seed(kept: tuple[MemoryStore, service.
 
 
 def test_cells_can_be_fixed_as_a_person_spells_them() -> None:
-    pytest.importorskip("synthloom.methods.gaussian_copula")
     model = create_synthesizer("gaussian_copula").fit(people())
     table = service.sample(model, 5, seed=1, where={"sex": "m", "age": "33", "stage": None})
     assert table["sex"].tolist() == ["m"] * 5

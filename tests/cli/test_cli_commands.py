@@ -157,7 +157,6 @@ def test_sample_draws_to_standard_output_and_to_files(
 
 
 def test_sample_fixes_cells(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("synthloom.methods.gaussian_copula")
     model, out = tmp_path / "m.synthloom", tmp_path / "x.csv"
     create_synthesizer("gaussian_copula").fit(pd.read_csv(table)).save(model)
     words = ["sample", str(model), "--rows", "7", "--out", str(out)]
