@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_POWER = 1.0
+_POWER = 2.0
+_LEAF_MARGIN = 1.5
 _MOST_CLASSES = 64
 """Classes a tree tells apart while it grows; lighter ones count as one. Leaves know them all."""
 _MOST_CONTENT = 200_000
@@ -143,9 +144,14 @@ class ForestGrower:
         target: The column to learn.
         before: The columns it may depend on.
         settings: Trees, leaf floor, shrinkage.
+        groups: (codes,) group of each code where the group is already drawn (the last of `before`); no draw leaves it
+            but where the leaf floor demands it.
     """
 
-    def __init__(self, target: Variable, before: Sequence[Variable], settings: Settings) -> None:
+    def __init__(
+        self, target: Variable, before: Sequence[Variable], settings: Settings, groups: np.ndarray | None = None
+    ) -> None:
+        self._groups = groups
         self._target = target
         self._before = before
         self._settings = settings
@@ -206,7 +212,7 @@ class ForestGrower:
             features[:, f] = rank[self._before[f].codes[rows]]
         goal = self._goal[self._target.codes[rows]]
         outside = len(self._target.codes) - len(rows)
-        leaf = max(2, int(np.ceil(self._settings.leaf_floor * len(rows) / outside)))
+        leaf = max(2, int(np.ceil(_LEAF_MARGIN * self._settings.leaf_floor * len(rows) / outside)))
         grower = DecisionTreeRegressor if self._target.on_line else DecisionTreeClassifier
         return grower(min_samples_leaf=leaf, random_state=seed).fit(features, goal).tree_
 
@@ -233,17 +239,29 @@ class ForestGrower:
         counts = summed[end] - summed[:-1]
         rows = counts.sum(axis=1)
         share = counts / np.maximum(rows, 1)[:, None]
+        several = self._spans_groups(counts)
         up = np.zeros(nodes)
         for level in levels[1:]:
             towards = share[parent[level]]
             mean, n = share[level], rows[level]
-            noise = (1 - (mean**2).sum(axis=1)) / np.maximum(n - 1, 1)
-            distance = ((mean - towards) ** 2).sum(axis=1)
-            weight = np.minimum(1, self._settings.shrinkage * noise / np.maximum(distance, 1e-12)) ** _POWER
-            weight[n < self._settings.leaf_floor] = 1
+            noise = n * (1 - (mean**2).sum(axis=1)) / np.maximum(n - 1, 1)
+            distance = n * ((mean - towards) ** 2).sum(axis=1)
+            weight = np.minimum(1, self._settings.shrinkage * _pooled(noise) / np.maximum(_pooled(distance), 1e-12))
+            weight **= _POWER
+            if self._groups is not None:
+                weight[several[parent[level]]] = 0
+            weight[_pooled((n < self._settings.leaf_floor).astype(float)) > 0] = 1
             up[level] = weight
             share[level] = (1 - weight[:, None]) * mean + weight[:, None] * towards
         return up.astype(np.float32)
+
+    def _spans_groups(self, counts: np.ndarray) -> np.ndarray:
+        """(nodes,) whether a node holds codes of more than one group."""
+        if self._groups is None:
+            return np.zeros(len(counts), dtype=bool)
+        starts = np.flatnonzero(np.diff(self._groups, prepend=-1))
+        several: np.ndarray = (np.add.reduceat(counts, starts, axis=1) > 0).sum(axis=1) > 1
+        return several
 
     def join(self, trees: Sequence[_Tree]) -> Forest:
         """The grown trees as one forest."""
@@ -282,6 +300,12 @@ def _family(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray
         parent[first], parent[second] = inner, inner
         end[first], end[second] = second, end[inner]
         levels.append(np.concatenate([first, second]))
+
+
+def _pooled(values: np.ndarray) -> np.ndarray:
+    """Sums over siblings, given once for each: a level of nodes holds all left children, then all right ones."""
+    half = len(values) // 2
+    return np.tile(values[:half] + values[half:], 2)
 
 
 def _first_axis(rows: np.ndarray, columns: np.ndarray, n_rows: int, n_columns: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 from synthloom.domain.event import Cancelled
 from synthloom.tables.encode import stop_if
 
-_TERMS = 24
+TERMS = 24
 """Hermite terms kept: the series converges fast but at correlations close to ±1."""
 _LARGEST = 0.995
 _AXIS_ROUNDS = 25
@@ -33,16 +33,16 @@ def slice_scores(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     """
     total = shares.sum()
     if total == 0 or len(shares) < 2:
-        return np.zeros(len(shares)), np.zeros(_TERMS), np.r_[-np.inf, np.inf]
+        return np.zeros(len(shares)), np.zeros(TERMS), np.r_[-np.inf, np.inf]
     p = shares / total
     borders = np.r_[-np.inf, ndtri(np.minimum(np.cumsum(p)[:-1], 1.0)), np.inf]
     z = np.clip(borders, -38, 38)
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     score = np.where(p > 0, -np.diff(density) / np.where(p > 0, p, 1), 0.0)
-    coefficients = np.empty(_TERMS)
+    coefficients = np.empty(TERMS)
     # The integral of He_k φ is -He_{k-1} φ; h holds He_k / sqrt(k!), which stays bounded against φ.
     h_before, h = np.zeros_like(z), np.ones_like(z)
-    for k in range(1, _TERMS + 1):
+    for k in range(1, TERMS + 1):
         coefficients[k - 1] = (score * -np.diff(h * density)).sum() / np.sqrt(k)
         h_before, h = h, (z * h - np.sqrt(k - 1) * h_before) / np.sqrt(k)
     return score, coefficients, borders
@@ -64,7 +64,7 @@ def latent_correlations(covariance: np.ndarray, coefficients: np.ndarray) -> np.
     for _ in range(24):
         middle = (low + high) / 2
         value = np.zeros((v, v))
-        for k in range(_TERMS - 1, -1, -1):
+        for k in range(TERMS - 1, -1, -1):
             value = (value + products[:, :, k]) * middle
         below = value < covariance
         low, high = np.where(below, middle, low), np.where(below, high, middle)

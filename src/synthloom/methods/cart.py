@@ -35,6 +35,10 @@ _CHUNK = 100_000
 """Rows sampled between two looks at `cancelled`."""
 
 
+_Step = tuple[Variable, list[Variable], np.ndarray | None]
+"""What is learnt, from what, and the groups of its codes where they are learnt before."""
+
+
 class CartParams(MethodParams):
     """Parameters of `cart`."""
 
@@ -110,18 +114,18 @@ class Cart(Method[CartParams]):
         groups = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         return np.r_[groups, len(starts) - 1, len(starts)].astype(np.int32)
 
-    def _steps(self, codes: np.ndarray) -> list[tuple[Variable, list[Variable]]]:
+    def _steps(self, codes: np.ndarray) -> list[_Step]:
         """What is learnt from what, in order: a long column in two steps, first its groups, then its codes."""
-        steps = []
+        steps: list[_Step] = []
         before: list[Variable] = []
         for j, coarse in zip(self._order, self._coarse, strict=True):
             codec = self._codec.columns[j]
             fine = Variable(codes[:, j], codec.n_codes, codec.column.kind.is_numeric)
             if coarse is None:
-                steps.append((fine, list(before)))
+                steps.append((fine, list(before), None))
             else:
                 rough = Variable(coarse[codes[:, j]], int(coarse[-1]) + 1, on_line=True)
-                steps += [(rough, list(before)), (fine, [*before, rough])]
+                steps += [(rough, list(before), None), (fine, [*before, rough], coarse)]
             before.append(fine)
         return steps
 
@@ -138,14 +142,14 @@ class Cart(Method[CartParams]):
         return [names.index(name) for name in self.params.order]
 
     def _grow(
-        self, steps: list[tuple[Variable, list[Variable]]], rng: np.random.Generator, cancelled: Cancelled
+        self, steps: list[_Step], rng: np.random.Generator, cancelled: Cancelled
     ) -> Iterator[Forest]:
         params = self.params
         settings = Settings(params.trees, params.leaf_floor, params.shrinkage)
         threads = max(1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, params.trees))
         with ThreadPoolExecutor(threads) as pool:
-            for target, before in steps:
-                grower = ForestGrower(target, before, settings)
+            for target, before, groups in steps:
+                grower = ForestGrower(target, before, settings, groups)
                 seeds = [int(s) for s in rng.integers(2**63, size=params.trees if before else 1)]
                 trees = []
                 for batch in range(0, len(seeds), threads):

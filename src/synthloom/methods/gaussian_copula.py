@@ -27,6 +27,7 @@ from synthloom.domain.guarantee import NoGuarantee
 from synthloom.domain.plan import PrivacyLevel
 from synthloom.domain.schema import Kind, Schema
 from synthloom.methods._latent import (
+    TERMS,
     conditional_normal,
     latent_correlations,
     nearest_correlation,
@@ -136,7 +137,7 @@ class GaussianCopula(Method[GaussianCopulaParams]):
         stop_if(cancelled)
         together = known.T @ known
         covariance = (scores.T @ scores) / np.maximum(together, 1)
-        correlation = latent_correlations(covariance, np.array(series).reshape(len(series), -1))
+        correlation = latent_correlations(covariance, np.array(series).reshape(len(series), TERMS))
         correlation[together < self.params.min_support] = 0
         np.fill_diagonal(correlation, 1)
         near = nearest_correlation(correlation)
