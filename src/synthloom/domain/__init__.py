@@ -1,1 +1,1 @@
-"""The words: what a schema, a run, a plan, an event, a measurement and a guarantee are. No I/O, nothing but pydantic."""
+"""The words: what a schema, a run, a plan, an event, a measurement and a guarantee are. Nothing but pydantic."""

@@ -35,7 +35,9 @@ class Measured(_Frozen):
     status: Literal["measured"] = "measured"
     value: FiniteFloat
     interval: Interval | None = None
-    details: dict[str, Any] = Field(default_factory=dict, description="JSON-safe breakdown: per column, per pair, per attack.")
+    details: dict[str, Any] = Field(
+        default_factory=dict, description="JSON-safe breakdown: per column, per pair, per attack."
+    )
 
 
 class Undefined(_Frozen):
@@ -75,7 +77,7 @@ class Measurement(_Frozen):
     info: MetricInfo
     outcome: Outcome
     floor: Outcome | None = Field(
-        None, description="The same metric with half of the holdout standing in for synthetic data and the other half as holdout."
+        None, description="The same metric, with half of the holdout as synthetic data and the other half as holdout."
     )
 
     @property

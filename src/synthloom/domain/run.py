@@ -45,7 +45,9 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str = Field("auto", description="A method's name or alias, or auto.")
-    params: dict[str, Any] = Field(default_factory=dict, description="The method's parameters; unknown names are refused.")
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="The method's parameters; unknown names are refused."
+    )
     rows: int | None = Field(None, ge=1, description="Rows to deliver; None: as many as the table has.")
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same machine, same rows.")
     privacy: PrivacyLevel = Field("default", description="Where to stand between fidelity and privacy.")

@@ -90,10 +90,11 @@ class Forest:
         """(n,) codes drawn for rows whose codes in the columns before are given, one array of n each."""
         tree = rng.integers(len(self.roots), size=n)
         node = self._climb(self._descend(tree, before), rng)
-        return self.content[self.start[node] + (rng.random(n) * self.size[node]).astype(np.int64)]
+        place = self.start[node] + (rng.random(n) * self.size[node]).astype(np.int64)
+        return np.asarray(self.content[place])
 
     def _descend(self, tree: np.ndarray, before: Sequence[np.ndarray]) -> np.ndarray:
-        node = self.roots[tree].astype(np.int64)
+        node: np.ndarray = self.roots[tree].astype(np.int64)
         if not before:
             return node
         codes = np.stack(before, axis=1)
@@ -108,7 +109,7 @@ class Forest:
         return node
 
     def _climb(self, node: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        active = np.arange(len(node))
+        active: np.ndarray = np.arange(len(node))
         while len(active):
             active = active[rng.random(len(active)) < self.up[node[active]]]
             node[active] = self.parent[node[active]]
@@ -189,7 +190,8 @@ class ForestGrower:
         content = np.sort(self._target.codes[rows])
         one = np.zeros(1, dtype=np.int64)
         ranks = [np.zeros(v.n_codes, dtype=np.float32) for v in self._before]
-        return _Tree(one - 1, one.astype(np.float32), one, one, one.astype(np.float32), one, one + len(content), content, ranks)
+        zero = one.astype(np.float32)
+        return _Tree(one - 1, zero, one, one, zero, one, one + len(content), content, ranks)
 
     def _ranks(self, feature: Variable, rows: np.ndarray) -> np.ndarray:
         """(codes,) float32 rank of a feature's codes: their order on a line, else by what they say of the target."""

@@ -73,7 +73,7 @@ def latent_correlations(covariance: np.ndarray, coefficients: np.ndarray) -> np.
     rho[still], rho[:, still] = 0, 0
     rho = (rho + rho.T) / 2
     np.fill_diagonal(rho, 1)
-    return rho
+    return np.asarray(rho)
 
 
 def nearest_correlation(matrix: np.ndarray, rounds: int = 50) -> np.ndarray:
@@ -95,7 +95,7 @@ def nearest_correlation(matrix: np.ndarray, rounds: int = 50) -> np.ndarray:
     x = (vectors * np.maximum(values, 1e-8)) @ vectors.T
     scale = np.sqrt(np.diag(x))
     x = x / np.outer(scale, scale)
-    return (x + x.T) / 2
+    return np.asarray((x + x.T) / 2)
 
 
 def principal_order(
@@ -193,7 +193,7 @@ def _between(low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.
     a, b = np.clip(a, -_FAR * 4, _FAR * 4), np.clip(b, -_FAR * 4, _FAR * 4)
     p, q = ndtr(a), ndtr(b)
     z = np.clip(ndtri(p + rng.random(len(a)) * (q - p)), a, b)
-    return np.where(flip, -z, z)
+    return np.asarray(np.where(flip, -z, z))
 
 
 def conditional_normal(
@@ -215,4 +215,4 @@ def conditional_normal(
     rest = correlation[np.ix_(~fixed, ~fixed)] - weight @ across.T
     values_of, vectors = np.linalg.eigh((rest + rest.T) / 2)
     root = vectors * np.sqrt(np.maximum(values_of, 0))
-    return values @ weight.T + rng.standard_normal((len(values), len(rest))) @ root.T
+    return np.asarray(values @ weight.T + rng.standard_normal((len(values), len(rest))) @ root.T)

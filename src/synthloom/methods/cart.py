@@ -96,7 +96,8 @@ class Cart(Method[CartParams]):
         steps = self._steps(codes)
         for done, forest in enumerate(self._grow(steps, rng, cancelled), start=1):
             self._forests.append(forest)
-            emit(Progress(step="fit", fraction=0.1 + 0.85 * done / len(steps), message=f"{done} of {len(steps)} learnt"))
+            share = done / len(steps)
+            emit(Progress(step="fit", fraction=0.1 + 0.85 * share, message=f"{done} of {len(steps)} trees learnt"))
         emit(Progress(step="fit", fraction=1.0))
         return self
 
@@ -112,7 +113,7 @@ class Cart(Method[CartParams]):
         counts = codec.code_counts
         starts = group_levels(counts[: codec.n_level_codes], _COARSE)
         groups = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        return np.r_[groups, len(starts) - 1, len(starts)].astype(np.int32)
+        return np.asarray(np.r_[groups, len(starts) - 1, len(starts)], dtype=np.int32)
 
     def _steps(self, codes: np.ndarray) -> list[_Step]:
         """What is learnt from what, in order: a long column in two steps, first its groups, then its codes."""
@@ -132,7 +133,10 @@ class Cart(Method[CartParams]):
     def _choose_order(self, schema: Schema) -> list[int]:
         names = [c.column.name for c in self._codec.columns]
         if self.params.order == "cardinality":
-            distinct = [schema[name].n_unique or len(c.levels.counts) for name, c in zip(names, self._codec.columns, strict=True)]
+            distinct = [
+                schema[name].n_unique or len(c.levels.counts)
+                for name, c in zip(names, self._codec.columns, strict=True)
+            ]
             return [int(j) for j in np.argsort(distinct, kind="stable")]
         if sorted(self.params.order) != sorted(names):
             raise ParamsError(

@@ -19,7 +19,7 @@ from synthloom.domain.schema import Schema
 
 Arrays = dict[str, np.ndarray]
 Conditions = pd.DataFrame
-"""Fixed cells for conditional sampling: one row per row to sample, a subset of the schema's modelled columns, canonical dtypes."""
+"""Fixed cells for conditional sampling: one row per row to sample, some modelled columns, canonical dtypes."""
 
 
 class MethodParams(BaseModel):
@@ -107,7 +107,7 @@ class Method(ABC, Generic[P]):
 
     @abstractmethod
     def state(self) -> tuple[Arrays, dict[str, Any]]:
-        """Everything `from_state` needs: arrays (no object dtype) and JSON-safe values. The schema is stored beside it."""
+        """What `from_state` needs: arrays (no object dtype) and JSON-safe values; the schema is stored beside it."""
 
     @classmethod
     @abstractmethod

@@ -90,7 +90,7 @@ class GaussianCopula(Method[GaussianCopulaParams]):
         return {"min_support": {"low": 5, "default": 15, "high": 30}[level]}
 
     def fit(
-        self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator,
+        self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator,  # noqa: ARG002  # nothing is drawn
         emit: Emit = ignore, cancelled: Cancelled = never,
     ) -> Self:
         """Learn margins and correlations; `rng` is not needed, nothing is drawn."""
@@ -129,7 +129,7 @@ class GaussianCopula(Method[GaussianCopulaParams]):
             by_code[order] = score
             scores[:, j], known[:, j] = by_code[codes[:, j]], filled[j]
             series.append(coefficients)
-            self._slices.append(_column_slices(codec, order, j, gaps[j], len(columns), len(codes)))
+            self._slices.append(_column_slices(codec, order, j, gap=gaps[j], n_columns=len(columns), n_rows=len(codes)))
         for g, pattern in enumerate(patterns):
             score, coefficients, _ = slice_scores(np.array([(~pattern).sum(), pattern.sum()]))
             scores[:, len(columns) + g] = score[pattern.astype(np.intp)]
@@ -146,7 +146,8 @@ class GaussianCopula(Method[GaussianCopulaParams]):
     def _gap_patterns(self, codes: np.ndarray) -> tuple[list[int], list[np.ndarray]]:
         """Which missingness variable each column has (-1: none); columns always missing together share one."""
         found: dict[bytes, int] = {}
-        patterns, place = [], []
+        patterns: list[np.ndarray] = []
+        place: list[int] = []
         for j, codec in enumerate(self._codec.columns):
             if not codec.missing or not codec.n_level_codes:
                 place.append(-1)
@@ -250,11 +251,11 @@ class GaussianCopula(Method[GaussianCopulaParams]):
 
 
 def _closed(inner: np.ndarray) -> np.ndarray:
-    return np.r_[-np.inf, inner, np.inf]
+    return np.asarray(np.r_[-np.inf, inner, np.inf])
 
 
 def _column_slices(
-    codec: ColumnCodec, code_order: np.ndarray, variable: int, gap: int, n_columns: int, n_rows: int
+    codec: ColumnCodec, code_order: np.ndarray, variable: int, *, gap: int, n_columns: int, n_rows: int
 ) -> _Slices:
     """A column's levels on the normal line, code after code in the order given."""
     starts, counts = codec.starts, codec.levels.counts
@@ -298,5 +299,5 @@ def _slice_bounds(codec: ColumnCodec, slices: _Slices, cells: pd.Series) -> tupl
 
 
 def _with_fixed(rows: pd.DataFrame, conditions: Conditions) -> pd.DataFrame:
-    fixed = {name: conditions[name].reset_index(drop=True) for name in conditions}
+    fixed = {str(name): conditions[name].reset_index(drop=True) for name in conditions}
     return rows.assign(**fixed)

@@ -86,15 +86,16 @@ def from_float(values: np.ndarray, column: Column) -> pd.Series:
     """The inverse of `to_float`: a canonical series, rounded to what the column's kind and precision allow."""
     missing = np.isnan(values)
     if column.kind is Kind.INTEGER:
-        whole = np.where(missing, 0, np.rint(values)).clip(-9.2e18, 9.2e18).astype("int64")
+        whole = _whole(np.where(missing, 0, values))
         return pd.Series(pd.arrays.IntegerArray(whole, missing))
     if column.kind is Kind.DECIMAL:
-        return pd.Series(values if column.precision is None else np.round(values, column.precision))
+        return pd.Series(values if column.precision is None else round_places(values, column.precision))
     seconds = np.where(missing, 0.0, values)
     if column.kind is Kind.DATE:
         seconds = np.floor(seconds / 86400.0 + 0.5) * 86400.0
     digits = column.text.fraction_digits if column.kind is not Kind.DATE else 0
-    micros = np.rint(np.round(seconds, digits) * 1e6).astype("int64")
+    micros = _whole(np.round(seconds, digits) * 1e6)
+    micros = np.where(micros == np.iinfo(np.int64).min, micros + 1, micros)  # the least one means missing
     if column.kind is Kind.DURATION:
         spans = micros.astype("timedelta64[us]")
         spans[missing] = np.timedelta64("NaT")
@@ -103,6 +104,20 @@ def from_float(values: np.ndarray, column: Column) -> pd.Series:
     moments[missing] = np.datetime64("NaT")
     series = pd.Series(moments)
     return series.dt.tz_localize("UTC").dt.tz_convert(column.timezone) if column.timezone else series
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """The nearest int64 of each float."""
+    rounded = np.rint(values)
+    beyond = rounded >= 2.0**63  # what the largest int64 becomes as a float
+    whole = np.where(beyond, 0.0, np.maximum(rounded, -(2.0**63))).astype("int64")
+    return np.where(beyond, np.iinfo(np.int64).max, whole)
+
+
+def round_places(values: np.ndarray, places: int) -> np.ndarray:
+    """Round to decimal places; numbers too large to have any stay as they are, where numpy makes them infinite."""
+    large = np.abs(values) >= 2.0**53
+    return np.where(large, values, np.round(np.where(large, 0.0, values), places))
 
 
 def labels_to_codes(series: pd.Series) -> np.ndarray:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from synthloom.domain.errors import SchemaError, SynthloomError, TableError
 from synthloom.domain.schema import Column, Kind, Schema
-from synthloom.tables.canonical import canonical_dtype, check_canonical
+from synthloom.tables.canonical import canonical_dtype, check_canonical, round_places
 from synthloom.tables.cells import Cells, keep, text_cells
 from synthloom.tables.infer_frame import label_cells, without_declared_missing
 from synthloom.tables.natives import Native, read_native
@@ -128,7 +128,7 @@ class _Reader:
         return _integers(cells.spread(values, 0), cells.spread(gone, True))
 
     def _rounded(self, values: np.ndarray) -> np.ndarray:
-        return values if self.column.precision is None else np.round(values, self.column.precision)
+        return values if self.column.precision is None else round_places(values, self.column.precision)
 
     def _times(self, cells: Cells, gone: np.ndarray) -> pd.Series:
         texts = keep(cells.texts, ~gone)

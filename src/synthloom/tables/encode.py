@@ -94,7 +94,7 @@ class ColumnCodec:
     def code_counts(self) -> np.ndarray:
         """(n_codes,) int64: records behind each code."""
         cumulated = np.r_[0, np.cumsum(self.levels.counts)]
-        return np.r_[np.diff(cumulated[self.starts]), self.pooled, self.missing].astype(np.int64)
+        return np.asarray(np.r_[np.diff(cumulated[self.starts]), self.pooled, self.missing], dtype=np.int64)
 
     def level_of(self, series: pd.Series) -> np.ndarray:
         """(n,) int64 level of each cell; -1 where its value has none, -2 where it is missing."""
@@ -103,7 +103,7 @@ class ColumnCodec:
             level = np.full(len(self.column.categories) + 1, -1, dtype=np.int64)
             level[self.levels.labels] = np.arange(len(self.levels.labels))
             level[-1] = -2
-            return level[codes]
+            return np.asarray(level[codes])
         values = to_float(series, self.column.kind)
         missing = np.isnan(values)
         return np.where(missing, -2, self.levels.find(np.where(missing, 0.0, values)))
@@ -121,10 +121,11 @@ class ColumnCodec:
         """
         values = to_float(series, self.column.kind)
         at = np.where(level >= 0, level, 0)
-        low, width = self.levels.low[at], self.levels.high[at] - self.levels.low[at]
-        half, width = self.levels.step / 2, np.where(width > 0, width, 1.0)
-        values = np.where(np.isnan(values), low, values)
-        return np.clip((values - half - low) / width, 0, 1), np.clip((values + half - low) / width, 0, 1)
+        # Everything in halves: the width itself may be beyond what a float holds.
+        low, width = self.levels.low[at] / 2, self.levels.high[at] / 2 - self.levels.low[at] / 2
+        half, width = self.levels.step / 4, np.where(width > 0, width, 1.0)
+        values = np.where(np.isnan(values), low, values / 2)
+        return np.clip((values - low - half) / width, 0, 1), np.clip((values - low + half) / width, 0, 1)
 
     def encode(self, series: pd.Series) -> np.ndarray:
         """(n,) int32 codes of a canonical column."""
@@ -133,7 +134,7 @@ class ColumnCodec:
         code_of[:-2] = np.repeat(np.arange(self.n_level_codes, dtype=np.int32), np.diff(self.starts))
         code_of[-1] = self.pool_code
         code_of[-2] = self.missing_code if self.missing else self.pool_code
-        return code_of[level]
+        return np.asarray(code_of[level])
 
     def decode(self, codes: np.ndarray, uniforms: np.ndarray) -> pd.Series:
         """A canonical column out of codes.

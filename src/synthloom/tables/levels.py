@@ -44,11 +44,11 @@ class Levels:
 
     def place(self, level: np.ndarray, inside: np.ndarray) -> np.ndarray:
         """(n,) values on a line at `inside` (0 to 1) of each level, on the grid."""
-        values = self.low[level] + inside * (self.high[level] - self.low[level])
+        low, high = self.low[level], self.high[level]
+        values = (1 - inside) * low + inside * high  # the width itself may be beyond what a float holds
         if self.step:
-            on_grid = self.offset + self.step * np.rint((values - self.offset) / self.step)
-            values = np.where(self.low[level] == self.high[level], values, on_grid)
-        return values
+            values = self.offset + self.step * np.rint((values - self.offset) / self.step)
+        return np.asarray(np.where(low == high, low, values))
 
     def arrays(self, prefix: str) -> dict[str, np.ndarray]:
         """Arrays for a model file."""
@@ -88,12 +88,12 @@ def line_levels(values: np.ndarray, min_support: int, digits: int | None) -> Lev
         digits: Decimal places that values have, to find the grid they lie on; None: not known.
     """
     distinct, counts = np.unique(values, return_counts=True)
-    step, offset = _grid(distinct, digits)
     shared = counts >= min_support
+    step, offset = _grid(distinct, shared, min_support, digits)
     atoms, atom_counts = distinct[shared], counts[shared]
     low, high, interval_counts = _intervals(np.repeat(distinct[~shared], counts[~shared]), min_support)
     lows, highs = np.r_[atoms, low], np.r_[atoms, high]
-    order = np.lexsort((highs, (lows + highs) / 2))
+    order = np.lexsort((highs, lows / 2 + highs / 2))
     all_counts = np.r_[atom_counts, interval_counts].astype(np.int64)
     return Levels(all_counts[order], _NO_LABELS, lows[order], highs[order], step, offset)
 
@@ -112,27 +112,47 @@ def _intervals(rest: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.nda
             kept.append(cut)
             last = cut
     inner = np.array(kept, dtype=np.int64)
-    edges = np.r_[rest[:k].mean(), (rest[inner - 1] + rest[inner]) / 2, rest[-k:].mean()]
+    first, last = (inner[0], m - inner[-1]) if len(inner) else (m, m)
+    lowest, highest = -_outer_edge(-rest[:first][::-1], k), _outer_edge(rest[m - last :], k)
+    edges = np.r_[lowest, rest[inner - 1] / 2 + rest[inner] / 2, highest]
     if edges[0] >= edges[-1]:  # all values within rounding of each other
         edges = np.array([edges[0], np.nextafter(edges[0], np.inf)])
         inner = inner[:0]
     return edges[:-1], edges[1:], np.diff(np.r_[0, inner, m])
 
 
-def _grid(distinct: np.ndarray, digits: int | None) -> tuple[float, float]:
+def _outer_edge(values: np.ndarray, k: int) -> float:
+    """Mean of the k largest of an interval's sorted values; one that alone would carry the mean off is passed over.
+
+    A mean above all values but the largest tells that one record's value, nearly (the dominance rule of statistical
+    disclosure control: Hundepool et al. 2012, ch. 4), and would stretch the interval over nothing.
+    """
+    m = len(values)
+    scale = 2.0**-64 if np.abs(values).max() > 1e290 else 1.0
+    end = m
+    while True:
+        mean = float((values[end - k : end] * scale).mean() / scale)
+        if mean <= values[end - 2] or m - end >= min(k // 3, (m - k) // 2):
+            return mean
+        end -= 1
+
+
+def _grid(distinct: np.ndarray, shared: np.ndarray, k: int, digits: int | None) -> tuple[float, float]:
     """The widest step of which all values are whole multiples, up to an offset; (0, 0) where there is none.
 
-    The offset is told modulo the step, so it gives no value away.
+    Where fewer than k values lie on the step and those that k records share do not show it by themselves, it would
+    tell how far apart single records lie: then the decimal places alone make the grid. The offset is told modulo the
+    step, so it gives no value away.
     """
     if digits is None or len(distinct) < 2:
         return 0.0, 0.0
     scale = 10.0**digits
-    scaled = np.rint(distinct * scale)
-    if np.abs(scaled).max() >= 2**53:
+    if np.abs(distinct).max() >= 2**53 / scale:
         return 0.0, 0.0
-    whole = scaled.astype(np.int64)
+    whole = np.rint(distinct * scale).astype(np.int64)
     step = int(np.gcd.reduce(np.diff(whole)))
-    return (step / scale, int(whole[0] % step) / scale) if step > 1 else (1 / scale, 0.0)
+    known = len(distinct) >= k or int(np.gcd.reduce(np.diff(whole[shared]))) == step
+    return (step / scale, int(whole[0] % step) / scale) if step > 1 and known else (1 / scale, 0.0)
 
 
 def group_levels(counts: np.ndarray, most: int) -> np.ndarray:
