@@ -18,7 +18,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 OUT ?=
 
-.PHONY: help run test check lint clean
+.PHONY: help run test check lint docs clean
 
 help:
 	@echo "make run              synthetic twin of a clinical table, with its report, into results/gbsg2"
@@ -26,6 +26,7 @@ help:
 	@echo "make test             the tests"
 	@echo "make check            what CI checks: lint, types, import rules, tests"
 	@echo "make lint             ruff, mypy and import rules only"
+	@echo "make docs             write the generated tables and JSON Schemas of docs/ anew"
 	@echo "make clean            remove .venv, caches and build leftovers (results/ stays)"
 	@echo "PYTHON=/path/to/python3.12 chooses the interpreter; it must be 3.11 or newer."
 
@@ -74,6 +75,9 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
 
 check: lint test
+
+docs: $(VENV)/.installed-dev
+	@$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
