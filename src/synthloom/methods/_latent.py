@@ -7,12 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from synthloom.domain.event import Cancelled
+from synthloom.domain.event import Cancelled, never
 from synthloom.tables.encode import stop_if
 
 TERMS = 24
 """Hermite terms kept: the series converges fast but at correlations close to ±1."""
 _LARGEST = 0.995
+_BLOCK = 32
+"""Rows of the correlation matrix that are worked out between two looks at `cancelled`."""
+_SETTLED = 1e-6
+"""Change of a correlation below which the nearest matrix counts as found."""
 _AXIS_ROUNDS = 25
 _AXIS_ROWS = 8000
 """Rows that the principal axis is found on: an order of labels needs no more."""
@@ -48,49 +52,72 @@ def slice_scores(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return score, coefficients, borders
 
 
-def latent_correlations(covariance: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+def latent_correlations(
+    covariance: np.ndarray, coefficients: np.ndarray, cancelled: Cancelled = never
+) -> np.ndarray:
     """Invert Mehler's series for every pair: the ρ with Σ_k a_ik a_jk ρ^k = covariance_ij (Lancaster 1957).
 
     Args:
         covariance: (v, v) of the scores.
         coefficients: (v, 24) of `slice_scores`.
+        cancelled: Asked for every few rows.
 
     Returns:
         (v, v) symmetric, 1 on the diagonal, within ±0.995 elsewhere; 0 where a score never changes.
     """
     v = len(covariance)
-    products = coefficients[:, None, :] * coefficients[None, :, :]
-    low, high = np.full((v, v), -_LARGEST), np.full((v, v), _LARGEST)
-    for _ in range(24):
-        middle = (low + high) / 2
-        value = np.zeros((v, v))
-        for k in range(TERMS - 1, -1, -1):
-            value = (value + products[:, :, k]) * middle
-        below = value < covariance
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    rho = (low + high) / 2
+    rho = np.zeros((v, v))
+    for first in range(0, v, _BLOCK):
+        stop_if(cancelled)
+        rows, rest = slice(first, first + _BLOCK), slice(first, v)
+        products = coefficients[rows, None, :] * coefficients[None, rest, :]
+        rho[rows, rest] = _invert(products.transpose(2, 0, 1).copy(), covariance[rows, rest])
     still = np.abs(coefficients[:, 0]) < 1e-9
     rho[still], rho[:, still] = 0, 0
-    rho = (rho + rho.T) / 2
-    np.fill_diagonal(rho, 1)
-    return np.asarray(rho)
+    rho = np.triu(rho, 1)
+    return np.asarray(rho + rho.T + np.eye(v))
 
 
-def nearest_correlation(matrix: np.ndarray, rounds: int = 50) -> np.ndarray:
+def _invert(products: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Bisect the power series with coefficients (24, …) for the ρ at which each takes its value wanted."""
+    low, high = np.full(wanted.shape, -_LARGEST), np.full(wanted.shape, _LARGEST)
+    for _ in range(24):
+        middle = (low + high) / 2
+        value = np.zeros(wanted.shape)
+        for term in products[::-1]:
+            value += term
+            value *= middle
+        below = value < wanted
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray((low + high) / 2)
+
+
+def nearest_correlation(matrix: np.ndarray, rounds: int = 50, cancelled: Cancelled = never) -> np.ndarray:
     """The nearest correlation matrix in the Frobenius norm: alternating projections with Dykstra's correction.
 
-    Source: Higham (2002), algorithm 3.3.
+    Args:
+        matrix: (v, v) symmetric, 1 on the diagonal.
+        rounds: Most projections; fewer where they stop changing anything.
+        cancelled: Asked in every round.
+
+    Returns:
+        (v, v) symmetric positive definite, 1 on the diagonal. Source: Higham (2002), algorithm 3.3.
     """
+    if not len(matrix):
+        return matrix.copy()
     y, correction = matrix.copy(), np.zeros_like(matrix)
     for _ in range(rounds):
+        stop_if(cancelled)
         r = y - correction
         values, vectors = np.linalg.eigh(r)
         if values[0] >= 1e-8:
             break
         x = (vectors * np.maximum(values, 1e-8)) @ vectors.T
         correction = x - r
-        y = x.copy()
+        before, y = y, x.copy()
         np.fill_diagonal(y, 1)
+        if np.abs(y - before).max() < _SETTLED:
+            break
     values, vectors = np.linalg.eigh(y)
     x = (vectors * np.maximum(values, 1e-8)) @ vectors.T
     scale = np.sqrt(np.diag(x))

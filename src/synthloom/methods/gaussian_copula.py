@@ -137,10 +137,10 @@ class GaussianCopula(Method[GaussianCopulaParams]):
         stop_if(cancelled)
         together = known.T @ known
         covariance = (scores.T @ scores) / np.maximum(together, 1)
-        correlation = latent_correlations(covariance, np.array(series).reshape(len(series), TERMS))
+        correlation = latent_correlations(covariance, np.array(series).reshape(len(series), TERMS), cancelled)
         correlation[together < self.params.min_support] = 0
         np.fill_diagonal(correlation, 1)
-        near = nearest_correlation(correlation)
+        near = nearest_correlation(correlation, cancelled=cancelled)
         self._correlation = (1 - self.params.shrinkage) * near + self.params.shrinkage * np.eye(len(near))
 
     def _gap_patterns(self, codes: np.ndarray) -> tuple[list[int], list[np.ndarray]]:
