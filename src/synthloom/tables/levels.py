@@ -116,7 +116,7 @@ def _intervals(rest: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.nda
     lowest, highest = -_outer_edge(-rest[:first][::-1], k), _outer_edge(rest[m - last :], k)
     edges = np.r_[lowest, rest[inner - 1] / 2 + rest[inner] / 2, highest]
     if edges[0] >= edges[-1]:  # all values within rounding of each other
-        edges = np.array([edges[0], np.nextafter(edges[0], np.inf)])
+        edges = np.sort([edges[0], np.nextafter(edges[0], 0.0 if edges[0] else 1.0)])
         inner = inner[:0]
     return edges[:-1], edges[1:], np.diff(np.r_[0, inner, m])
 
@@ -131,7 +131,8 @@ def _outer_edge(values: np.ndarray, k: int) -> float:
     scale = 2.0**-64 if np.abs(values).max() > 1e290 else 1.0
     end = m
     while True:
-        mean = float((values[end - k : end] * scale).mean() / scale)
+        top = values[end - k : end] * scale
+        mean = float(np.clip(top.mean(), top[0], top[-1]) / scale)
         if mean <= values[end - 2] or m - end >= min(k // 3, (m - k) // 2):
             return mean
         end -= 1
