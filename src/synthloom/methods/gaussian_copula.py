@@ -40,7 +40,6 @@ from synthloom.tables.encode import ColumnCodec, TableCodec, assemble, stop_if
 
 _CHUNK = 100_000
 _MOST_CODES = 1024
-_FAR = 8.0
 
 
 class GaussianCopulaParams(MethodParams):
@@ -281,7 +280,10 @@ def _column_at(codec: ColumnCodec, slices: _Slices, latent: np.ndarray) -> pd.Se
 
 
 def _slice_bounds(codec: ColumnCodec, slices: _Slices, cells: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) latent bounds of a column's cells; unbounded where a cell is missing or its value has no level."""
+    """(n,) latent bounds of a column's cells; unbounded where a cell is missing or its value has no level.
+
+    A number beyond all levels lies as far out as one record among those behind the levels.
+    """
     level = codec.level_of(cells)
     known = level >= 0
     place = np.empty(len(slices.order), dtype=np.int64)
@@ -293,7 +295,8 @@ def _slice_bounds(codec: ColumnCodec, slices: _Slices, cells: pd.Series) -> tupl
         part = codec.part_of_level(cells, level)
         share = (ndtr(low) + part[0] * (ndtr(high) - ndtr(low)), ndtr(low) + part[1] * (ndtr(high) - ndtr(low)))
         inside = known & (codec.levels.low[np.where(known, level, 0)] != codec.levels.high[np.where(known, level, 0)])
-        borders = (np.clip(ndtri(part_share), -_FAR, _FAR) for part_share in share)
+        least = 0.5 / codec.levels.counts.sum()
+        borders = (ndtri(np.clip(part_share, least, 1 - least)) for part_share in share)
         low, high = (np.where(inside, border, end) for border, end in zip(borders, (low, high), strict=True))
     return low, high
 
