@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import ModuleType
 from typing import get_args
 
@@ -56,6 +57,14 @@ def test_every_option_is_explained(name: str) -> None:
 def test_every_error_is_explained(generator: ModuleType) -> None:
     for kind in generator._error_tree():
         assert f"| `{kind.__name__}` | `{kind.code}` | {kind.exit_code} |" in page("command-line.md")
+
+
+def test_every_notice_is_explained() -> None:
+    source = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "src" / "synthloom").rglob("*.py"))
+    codes = set(re.findall(r'(?:Notice\(\s*code=|\.notice\(\s*)"(\w+)"', source))
+    assert {"free_text", "suppressed", "mixed"} <= codes
+    listed = page("command-line.md").split("## Notices")[1].split("## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", listed, re.MULTILINE)) == codes
 
 
 def test_every_public_name_is_explained() -> None:
