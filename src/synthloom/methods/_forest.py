@@ -1,10 +1,11 @@
 """One column's conditional distribution given columns before it, as a few honest trees.
 
-Each tree is grown on a subsample and filled with other rows (honest leaves: Athey & Imbens 2016), so what a leaf holds
-was not used to shape it. A leaf's distribution is then shrunk towards its parent's, that one towards its own, up to
-the root, by the closed-form James-Stein weight of Hausser & Strimmer (2009, eq. 8) at every step: a leaf that differs
-from its parent by no more than chance says nothing of its own, a pure leaf stays pure. This is what keeps the
-synthetic rows from repeating the noise of the real ones.
+Each tree is grown on one half of the rows and filled with the other (honest leaves: Athey & Imbens 2016), so what a
+leaf holds was not used to shape it. A leaf's distribution is then shrunk towards its parent's, that one towards its
+own, up to the root, by the square of the closed-form James-Stein weight of Hausser & Strimmer (2009, eq. 8): a split
+whose sides differ by no more than chance says nothing, one whose sides clearly differ keeps them apart. Both sides of
+a split are shrunk alike, which leaves their parent's distribution as it is. This is what keeps the synthetic rows
+from repeating the noise of the real ones.
 
 Drawing follows the same path: from a leaf, climb to the parent with probability `up`, and so on, then take the code of
 one of the node's rows. Nodes resting on fewer than `leaf_floor` rows are always climbed out of.
@@ -17,14 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_POWER = 2.0
-_LEAF_MARGIN = 1.5
 _MOST_CLASSES = 64
 """Classes a tree tells apart while it grows; lighter ones count as one. Leaves know them all."""
 _MOST_CONTENT = 200_000
 """Rows that fill one tree: more would make the model larger and no better."""
-_SMALLEST_STRUCTURE, _LARGEST_STRUCTURE, _STRUCTURE_SHARE = 1500, 25_000, 0.12
-"""Rows that shape one tree: an eighth of the table, within bounds, and never more than half."""
+_MOST_STRUCTURE = 25_000
+"""Rows that shape one tree: half of the table up to this many."""
+_LEAF_MARGIN = 1.5
+"""How many times the leaf floor a leaf is expected to hold, so that chance rarely leaves it below the floor."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Settings:
     Attributes:
         trees: How many.
         leaf_floor: Fewest rows that a drawn value rests on.
-        shrinkage: Multiplier of the James-Stein weight; 0: none, 1: least squared error.
+        shrinkage: Multiplier of the James-Stein weight before it is squared; 0: leaves stay as they are.
     """
 
     trees: int
@@ -175,7 +176,7 @@ class ForestGrower:
         rng = np.random.default_rng(seed)
         n = len(self._target.codes)
         order = rng.permutation(n)
-        m = int(min(n // 2, max(_STRUCTURE_SHARE * n, _SMALLEST_STRUCTURE), _LARGEST_STRUCTURE)) if self._before else 0
+        m = min(n // 2, _MOST_STRUCTURE) if self._before else 0
         shape, fill = order[:m], order[m : m + _MOST_CONTENT]
         if not self._before or m < 2 * self._settings.leaf_floor:
             return self._stump(fill if m == 0 else order[:_MOST_CONTENT])
@@ -249,7 +250,7 @@ class ForestGrower:
             noise = n * (1 - (mean**2).sum(axis=1)) / np.maximum(n - 1, 1)
             distance = n * ((mean - towards) ** 2).sum(axis=1)
             weight = np.minimum(1, self._settings.shrinkage * _pooled(noise) / np.maximum(_pooled(distance), 1e-12))
-            weight **= _POWER
+            weight **= 2
             if self._groups is not None:
                 weight[several[parent[level]]] = 0
             weight[_pooled((n < self._settings.leaf_floor).astype(float)) > 0] = 1

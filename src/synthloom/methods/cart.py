@@ -42,12 +42,12 @@ _Step = tuple[Variable, list[Variable], np.ndarray | None]
 class CartParams(MethodParams):
     """Parameters of `cart`."""
 
-    min_support: int = Field(15, ge=2, le=1000, description="No released value rests on fewer records (k).")
-    leaf_floor: int = Field(36, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
+    min_support: int = Field(10, ge=2, le=1000, description="No released value rests on fewer records (k).")
+    leaf_floor: int = Field(14, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
     shrinkage: float = Field(
-        0.5, ge=0, le=4, description="How strongly leaves are pulled to their parents; 1 is James-Stein's weight."
+        0.8, ge=0, le=4, description="How strongly leaves are pulled to their parents where chance explains them."
     )
-    trees: int = Field(8, ge=1, le=200, description="Trees per column; each row is drawn from one of them.")
+    trees: int = Field(6, ge=1, le=200, description="Trees per column; each row is drawn from one of them.")
     order: Literal["cardinality"] | tuple[str, ...] = Field(
         "cardinality", description="Order of the columns: fewest distinct values first, or the columns' names in order."
     )
@@ -69,9 +69,9 @@ class Cart(Method[CartParams]):
     def privacy_params(cls, level: PrivacyLevel) -> dict[str, Any]:
         """The leaf floor, shrinkage and support of each level."""
         return {
-            "low": {"min_support": 5, "leaf_floor": 15, "shrinkage": 0.25},
-            "default": {"min_support": 15, "leaf_floor": 36, "shrinkage": 0.5},
-            "high": {"min_support": 30, "leaf_floor": 100, "shrinkage": 1.0},
+            "low": {"min_support": 5, "leaf_floor": 8, "shrinkage": 0.5},
+            "default": {"min_support": 10, "leaf_floor": 14, "shrinkage": 0.8},
+            "high": {"min_support": 25, "leaf_floor": 60, "shrinkage": 1.2},
         }[level]
 
     def fit(

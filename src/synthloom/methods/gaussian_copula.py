@@ -45,7 +45,7 @@ _MOST_CODES = 1024
 class GaussianCopulaParams(MethodParams):
     """Parameters of `gaussian_copula`."""
 
-    min_support: int = Field(15, ge=2, le=1000, description="No released value rests on fewer records (k).")
+    min_support: int = Field(10, ge=2, le=1000, description="No released value rests on fewer records (k).")
     shrinkage: float = Field(
         0.001, gt=0, le=1, description="Weight of the identity matrix mixed into the correlations; 1: independence."
     )
@@ -86,7 +86,7 @@ class GaussianCopula(Method[GaussianCopulaParams]):
     @classmethod
     def privacy_params(cls, level: PrivacyLevel) -> dict[str, Any]:
         """The support of each level."""
-        return {"min_support": {"low": 5, "default": 15, "high": 30}[level]}
+        return {"min_support": {"low": 5, "default": 10, "high": 25}[level]}
 
     def fit(
         self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator,  # noqa: ARG002  # nothing is drawn
