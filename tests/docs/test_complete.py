@@ -16,6 +16,7 @@ from synthloom.domain.artifact import ARTIFACT_NAMES
 from synthloom.domain.plan import PrivacyLevel, Refinement
 from synthloom.domain.report import Report
 from synthloom.domain.schema import ColumnOverride, Kind, SchemaOverrides
+from synthloom.planning.heuristics import SMALL
 from synthloom.registry import methods, metrics
 from synthloom.settings import variables
 
@@ -87,6 +88,10 @@ def test_the_glossary_knows_the_words() -> None:
         "guarantee", "artifact", "report",
     ):
         assert f"| **{word}** |" in page("glossary.md")
+
+
+def test_the_rule_for_small_tables_is_the_planners() -> None:
+    assert f"below {SMALL:,} rows" in page("methods.md")
 
 
 def test_every_decision_is_listed() -> None:
