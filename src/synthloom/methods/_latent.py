@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import ndtr, ndtri
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from synthloom.domain.event import Cancelled, never
 from synthloom.tables.encode import stop_if
@@ -105,6 +106,12 @@ def nearest_correlation(matrix: np.ndarray, rounds: int = 50, cancelled: Cancell
     """
     if not len(matrix):
         return matrix.copy()
+    # BLAS threads that wait for one another make hundreds of small decompositions many times slower on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        return _project(matrix, rounds, cancelled)
+
+
+def _project(matrix: np.ndarray, rounds: int, cancelled: Cancelled) -> np.ndarray:
     y, correction = matrix.copy(), np.zeros_like(matrix)
     for _ in range(rounds):
         stop_if(cancelled)
