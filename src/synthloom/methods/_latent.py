@@ -18,7 +18,7 @@ _BLOCK = 32
 """Rows of the correlation matrix that are worked out between two looks at `cancelled`."""
 _SETTLED = 1e-6
 """Change of a correlation below which the nearest matrix counts as found."""
-_AXIS_ROUNDS = 25
+_AXIS_ROUNDS = 12
 _AXIS_ROWS = 8000
 """Rows that the principal axis is found on: an order of labels needs no more."""
 _GIBBS_SWEEPS = 60
@@ -136,7 +136,10 @@ def principal_order(
     codes: np.ndarray, counts: Sequence[np.ndarray], filled: Sequence[np.ndarray], free: Sequence[bool],
     cancelled: Cancelled,
 ) -> list[np.ndarray]:
-    """Scores of all codes on the table's first principal axis, by reciprocal averaging (Gifi 1990, ch. 3).
+    """Scores of all codes that let columns correlate: one dimension each, chosen for what they say of one another.
+
+    Starts from the table's first principal axis (reciprocal averaging, Gifi 1990, ch. 3), then raises the sum of
+    squared correlations of all pairs (SSQCOR, Kettenring 1971), so that each column heeds most those it goes with.
 
     Args:
         codes: (n, d).
@@ -148,39 +151,51 @@ def principal_order(
         One array of scores per column, over its level codes.
     """
     every = -(-len(codes) // _AXIS_ROWS)
-    codes, filled = codes[::every], [f[::every] for f in filled]
-    n, d = codes.shape
+    codes = codes[::every]
     levels = [len(c) - 2 for c in counts]
-    score = [_first_scores(c[:size]) for c, size in zip(counts, levels, strict=True)]
-    if not any(free) or d < 2:
+    score = [slice_scores(c[:size])[0] for c, size in zip(counts, levels, strict=True)]
+    columns = [_Scored(codes[:, j], filled[j][::every], levels[j]) for j in range(len(levels))]
+    movable = [j for j in range(len(levels)) if free[j] and levels[j] > 1]
+    if not movable or len(levels) < 2:
         return score
-    row = np.zeros(n)
-    for j in range(d):
-        row += _spread(score[j], codes[:, j], filled[j])
-    for _ in range(_AXIS_ROUNDS):
+    scores = np.stack([c.spread(s) for c, s in zip(columns, score, strict=True)], axis=1)
+    row = scores.sum(axis=1)
+    for turn in range(2 * _AXIS_ROUNDS):
         stop_if(cancelled)
-        row = (row - row.mean()) / max(float(row.std()), 1e-12)
-        total = np.zeros(n)
-        for j in range(d):
-            own = codes[filled[j], j]
-            seen = np.bincount(own, minlength=levels[j])[: levels[j]]
-            mean = np.bincount(own, weights=row[filled[j]], minlength=levels[j])[: levels[j]] / np.maximum(seen, 1)
-            if free[j]:
-                score[j] = mean
-                total += _spread(mean, codes[:, j], filled[j])
-            else:
-                slope = float((seen * mean * score[j]).sum() / max(float((seen * score[j] ** 2).sum()), 1e-12))
-                total += slope * _spread(score[j], codes[:, j], filled[j])
-        row = total
+        if turn < _AXIS_ROUNDS:
+            row /= max(float(np.sqrt((row**2).mean())), 1e-12)
+            goal = np.broadcast_to(row[:, None], scores.shape)
+        else:
+            goal = scores @ (scores.T @ scores / len(scores))
+        for j in movable:
+            score[j] = columns[j].means(goal[:, j])
+            scores[:, j] = columns[j].spread(score[j])
+        row = scores @ (scores.T @ row)
     return score
 
 
-def _first_scores(counts: np.ndarray) -> np.ndarray:
-    return slice_scores(counts)[0]
+class _Scored:
+    """One column's cells, to give them scores and to average over its codes."""
 
+    def __init__(self, codes: np.ndarray, filled: np.ndarray, levels: int) -> None:
+        self._rows = np.flatnonzero(filled)
+        self._codes = codes[self._rows]
+        self._levels = levels
+        self._seen = np.maximum(np.bincount(self._codes, minlength=levels), 1)
+        self._n = len(codes)
 
-def _spread(score: np.ndarray, codes: np.ndarray, filled: np.ndarray) -> np.ndarray:
-    return np.where(filled, np.r_[score, 0.0, 0.0][codes], 0.0)
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """(levels,) mean of the rows' values over each code."""
+        return np.asarray(np.bincount(self._codes, weights=values[self._rows], minlength=self._levels) / self._seen)
+
+    def spread(self, score: np.ndarray) -> np.ndarray:
+        """(n,) scores of the cells, mean 0 and variance 1 over the filled ones; 0 where one does not count."""
+        cells = np.zeros(self._n)
+        if len(self._rows):
+            own = score[self._codes]
+            deviation = float(own.std())
+            cells[self._rows] = (own - own.mean()) / deviation if deviation > 0 else 0.0
+        return cells
 
 
 def truncated_normal(
