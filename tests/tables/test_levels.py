@@ -86,6 +86,28 @@ def test_one_record_far_out_does_not_set_the_end(sign):
     assert levels.counts.sum() == 600
 
 
+@pytest.mark.parametrize("digits", [None, 0, 2])
+def test_who_knows_the_value_on_one_side_of_an_edge_cannot_work_out_the_other(digits):
+    values = np.unique(np.random.default_rng(4).normal(0, 1e5, 2000).round(2 if digits is None else digits))
+    levels = line_levels(values, 15, digits)
+    edges = levels.low[1:]
+    above = np.searchsorted(values, edges)
+    gap = values[above] - values[above - 1]
+    assert (values[above - 1] < edges).all()
+    assert (edges < values[above]).all()
+    wide = gap > 3 * max(levels.step, 1e-9)
+    exact = np.isclose(2 * edges - values[above - 1], values[above], rtol=0, atol=0.01 * gap)
+    assert wide.sum() > 30
+    assert exact[wide].mean() < 0.2
+
+
+def test_neighbours_on_a_grid_are_parted_halfway():
+    for step, digits in ((1.0, 0), (10.0, 0), (0.01, 2)):
+        values = np.repeat(np.arange(500) * step, 5)
+        edges = line_levels(values, 15, digits).low[1:] / step
+        assert np.allclose(edges % 1, 0.5)
+
+
 def test_fewer_than_k_values_make_no_interval():
     levels = line_levels(np.r_[np.zeros(30), np.arange(1, 15)], 15, 0)
     assert levels.low.tolist() == levels.high.tolist() == [0.0]

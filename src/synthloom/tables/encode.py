@@ -7,8 +7,9 @@ that hold at least k records each. Neighbouring light levels are grouped, so tha
 * `pool`: cells whose value too few records share. They come back as a level drawn by its share.
 * `missing`: missing cells, where at least k records have one.
 
-Interval edges lie halfway between neighbouring values and the outermost ones are means of the k most extreme records,
-so no record's own value is stored. Values on a grid (tens, half hours) come back on that grid.
+Interval edges are rough numbers between neighbouring values and the outermost ones are means of the k most extreme
+records, so no record's own value is stored, nor one it could be worked out from. Values on a grid (tens, half hours)
+come back on that grid.
 """
 
 from __future__ import annotations

@@ -91,14 +91,16 @@ def line_levels(values: np.ndarray, min_support: int, digits: int | None) -> Lev
     shared = counts >= min_support
     step, offset = _grid(distinct, shared, min_support, digits)
     atoms, atom_counts = distinct[shared], counts[shared]
-    low, high, interval_counts = _intervals(np.repeat(distinct[~shared], counts[~shared]), min_support)
+    low, high, interval_counts = _intervals(
+        np.repeat(distinct[~shared], counts[~shared]), min_support, step, offset
+    )
     lows, highs = np.r_[atoms, low], np.r_[atoms, high]
     order = np.lexsort((highs, lows / 2 + highs / 2))
     all_counts = np.r_[atom_counts, interval_counts].astype(np.int64)
     return Levels(all_counts[order], _NO_LABELS, lows[order], highs[order], step, offset)
 
 
-def _intervals(rest: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _intervals(rest: np.ndarray, k: int, step: float, offset: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cut sorted values into intervals of at least k records; fewer than k values in all make none."""
     m = len(rest)
     if m < k:
@@ -114,11 +116,25 @@ def _intervals(rest: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.nda
     inner = np.array(kept, dtype=np.int64)
     first, last = (inner[0], m - inner[-1]) if len(inner) else (m, m)
     lowest, highest = -_outer_edge(-rest[:first][::-1], k), _outer_edge(rest[m - last :], k)
-    edges = np.r_[lowest, rest[inner - 1] / 2 + rest[inner] / 2, highest]
+    edges = np.r_[lowest, _inner_edges(rest[inner - 1], rest[inner], step, offset), highest]
     if edges[0] >= edges[-1]:  # all values within rounding of each other
         edges = np.sort([edges[0], np.nextafter(edges[0], 0.0 if edges[0] else 1.0)])
         inner = inner[:0]
     return edges[:-1], edges[1:], np.diff(np.r_[0, inner, m])
+
+
+def _inner_edges(below: np.ndarray, above: np.ndarray, step: float, offset: float) -> np.ndarray:
+    """A rough number about halfway between neighbouring values: who knows one of them cannot work out the other.
+
+    It is a multiple of a power of two (times the step, on a grid) that is a quarter to a half of their distance, so
+    that it lies strictly between them. Neighbours on a grid are parted halfway.
+    """
+    middle, half = below / 2 + above / 2, above / 2 - below / 2
+    wide = half > 1e-290
+    unit = (step or 1.0) * np.exp2(np.floor(np.log2(np.where(wide, half, 1.0) / (step or 1.0))))
+    rough = offset + unit * np.rint((middle - offset) / unit)
+    inside = wide & (rough > below) & (rough < above)
+    return np.where(inside, rough, middle)
 
 
 def _outer_edge(values: np.ndarray, k: int) -> float:
