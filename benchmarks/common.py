@@ -32,7 +32,9 @@ def load(path: Path) -> Dataset:
     return Dataset(coerce(raw, schema), schema, raw.name, raw.sha256)
 
 
-def fit_and_sample(dataset: Dataset, method: str, seed: int, params: dict[str, object]) -> tuple[pd.DataFrame, float, float]:
+def fit_and_sample(
+    dataset: Dataset, method: str, seed: int, params: dict[str, object]
+) -> tuple[pd.DataFrame, float, float]:
     """Raw output of a method with as many rows as the table, seconds to fit, seconds to sample."""
     kind = resolve_method(method)
     fitted = kind(kind.make_params(params))

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 from common import fit_and_sample, load, table, write
-
 from synthloom import evaluate
 from synthloom.tables.coerce import restore
 

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import SCORES, fit_and_sample, judge, load, table, write
 
+from common import SCORES, fit_and_sample, judge, load, table, write
 from synthloom.domain.run import RunRequest
 from synthloom.engine import execute_pipeline
 from synthloom.tables.coerce import restore

@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 from common import SCORES, fit_and_sample, judge, load, table, write
-
 from synthloom.registry import resolve_method
 
 FLOORS = (8, 12, 20, 40, 80, 160)
@@ -26,7 +25,8 @@ def main() -> None:
     args = parser.parse_args()
     dataset = load(Path(args.train))
     settings = {f"leaf_floor {f}": {"leaf_floor": f} for f in FLOORS}
-    settings |= {f"--privacy {level}": resolve_method("cart").privacy_params(level) for level in ("low", "default", "high")}
+    levels = ("low", "default", "high")
+    settings |= {f"--privacy {level}": resolve_method("cart").privacy_params(level) for level in levels}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for label, params in settings.items():

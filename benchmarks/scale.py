@@ -14,8 +14,8 @@ import time
 
 import numpy as np
 import pandas as pd
-from common import table, write
 
+from common import table, write
 from synthloom.registry import resolve_method
 from synthloom.tables.coerce import coerce
 from synthloom.tables.infer import frame_to_raw, infer_schema

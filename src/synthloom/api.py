@@ -96,7 +96,8 @@ def synthesize(
         privacy: low, default or high; None: the setting SYNTHLOOM_PRIVACY, else default.
         params: The method's parameters.
         refinements: Post-processing steps.
-        holdout: Share of rows kept back to measure against; None: the setting SYNTHLOOM_HOLDOUT, else .2.
+        holdout: Share of rows kept back to measure against; None: the setting SYNTHLOOM_HOLDOUT, else a
+            fifth, at most 2,500 rows.
         dp: Differential privacy, as asked for.
         drop_text: Leave columns of free text out, rather than refuse them.
         emit: Hears every event as it happens.

@@ -54,6 +54,8 @@ MIN_ROWS = 20
 """Fewest rows a run takes: with less, neither a method nor a holdout has anything to work with."""
 REFINE_KEYS = ("utility.ks_mean", "utility.shape", "utility.corr_delta", "privacy.dup_rate")
 """Metrics looked at before and after each refinement: quick ones that a step may move."""
+_HOLDOUT_SHARE, _HOLDOUT_ROWS = 0.2, 2500
+"""Rows kept back by default: beyond some thousand they make measurements hardly sharper, but the method poorer."""
 _DEFAULT_SUPPORT = 5
 
 
@@ -240,7 +242,8 @@ def _check_request(dataset: Dataset, request: RunRequest) -> None:
 
 
 def _split(dataset: Dataset, run: _Run, stage: _Stage) -> _Rows:
-    train, holdout = split_holdout(dataset.frame, dataset.schema, run.request.holdout, run.rng("split"))
+    share = run.request.holdout or min(_HOLDOUT_SHARE, _HOLDOUT_ROWS / max(len(dataset.frame), 1))
+    train, holdout = split_holdout(dataset.frame, dataset.schema, share, run.rng("split"))
     stage.message = f"{len(train)} rows to learn from, {len(holdout)} kept back to measure against."
     if len(holdout):
         return _Rows(dataset, train, holdout)

@@ -44,9 +44,10 @@ class Settings(BaseModel):
         "default", alias="SYNTHLOOM_PRIVACY",
         description="Privacy level of a run that names none: low, default or high.",
     )
-    holdout: float = Field(
-        0.2, alias="SYNTHLOOM_HOLDOUT", gt=0, lt=0.9,
-        description="Share of rows kept back to measure against in a run that names none.",
+    holdout: float | None = Field(
+        None, alias="SYNTHLOOM_HOLDOUT", gt=0, lt=0.9,
+        description="Share of rows kept back to measure against in a run that names none; unset: a fifth, at most "
+        "2,500 rows.",
     )
     max_attempts: int = Field(
         3, alias="SYNTHLOOM_MAX_ATTEMPTS", ge=1, le=20,

@@ -51,7 +51,11 @@ def run(
         ),
     ] = None,
     holdout: Annotated[
-        float | None, typer.Option("--holdout", metavar="SHARE", help="Share of rows kept back to measure against."),
+        float | None,
+        typer.Option(
+            "--holdout", metavar="SHARE",
+            help="Share of rows kept back to measure against; without it a fifth, at most 2,500 rows.",
+        ),
     ] = None,
     drop_text: opt.DropTextOption = False,
     require_verdicts: Annotated[
@@ -152,7 +156,8 @@ def _command(
 ) -> str:
     """The command that does the same again; what the environment set is spelt out where there is an option for it."""
     words = ["synthloom", "run", table, "--out", str(folder), "--seed", str(request.seed), "--method", request.method]
-    words += ["--privacy", request.privacy, "--holdout", f"{request.holdout:g}"]
+    words += ["--privacy", request.privacy]
+    words += ["--holdout", f"{request.holdout:g}"] if request.holdout is not None else []
     words += ["--rows", str(request.rows)] if request.rows is not None else []
     words += ["--target", target] if target is not None else []
     words += ["--survival", ",".join(survival)] if survival is not None else []

@@ -52,7 +52,9 @@ class RunRequest(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same machine, same rows.")
     privacy: PrivacyLevel = Field("default", description="Where to stand between fidelity and privacy.")
     refinements: tuple[Refinement, ...] = ()
-    holdout: float = Field(0.2, gt=0, lt=0.9, description="Share of rows kept back to measure against.")
+    holdout: float | None = Field(
+        None, gt=0, lt=0.9, description="Share of rows kept back to measure against; None: a fifth, at most 2,500 rows."
+    )
     max_attempts: int = Field(3, ge=1, le=20)
     thresholds: tuple[Threshold, ...] = DEFAULT_THRESHOLDS
     dp: DPRequest | None = None

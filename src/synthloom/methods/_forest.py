@@ -24,6 +24,7 @@ _MOST_CONTENT = 200_000
 """Rows that fill one tree: more would make the model larger and no better."""
 _MOST_STRUCTURE = 25_000
 """Rows that shape one tree: half of the table up to this many."""
+_TAU_ROWS, _TAU_CLASSES = 4000, 12
 _LEAF_MARGIN = 1.5
 """How many times the leaf floor a leaf is expected to hold, so that chance rarely leaves it below the floor."""
 
@@ -139,6 +140,25 @@ class _Tree:
     ranks: list[np.ndarray]
 
 
+def association(target: Variable, feature: Variable) -> float:
+    """How much a feature says of a target: Goodman & Kruskal's tau beyond what chance gives, on up to 4,000 rows."""
+    every = -(-len(target.codes) // _TAU_ROWS)
+    rows, goal = feature.codes[::every], target.codes[::every]
+    counts = np.bincount(goal, minlength=target.n_codes)
+    if target.on_line:
+        classes = (np.cumsum(counts) - counts / 2) * _TAU_CLASSES / max(len(goal), 1)
+    else:
+        classes = np.minimum(np.argsort(np.argsort(-counts, kind="stable"), kind="stable"), _TAU_CLASSES - 1)
+    goal = classes.astype(np.int64)[goal]
+    table = np.bincount(rows * np.int64(_TAU_CLASSES) + goal, minlength=feature.n_codes * _TAU_CLASSES)
+    table = table.reshape(feature.n_codes, _TAU_CLASSES).astype(np.float64)
+    seen = table.sum(axis=1)
+    n, used = len(goal), int((seen > 0).sum())
+    base = ((table.sum(axis=0) / n) ** 2).sum()
+    within = (table[seen > 0] ** 2 / seen[seen > 0, None]).sum() / n
+    return float((within - base) / max(1 - base, 1e-12) - (used - 1) / max(n - 1, 1))
+
+
 class ForestGrower:
     """Grows the trees of one column; each `grow(seed)` stands alone, so that trees can grow side by side.
 
@@ -247,16 +267,29 @@ class ForestGrower:
         for level in levels[1:]:
             towards = share[parent[level]]
             mean, n = share[level], rows[level]
-            noise = n * (1 - (mean**2).sum(axis=1)) / np.maximum(n - 1, 1)
-            distance = n * ((mean - towards) ** 2).sum(axis=1)
-            weight = np.minimum(1, self._settings.shrinkage * _pooled(noise) / np.maximum(_pooled(distance), 1e-12))
-            weight **= 2
+            weight = np.minimum(1, self._settings.shrinkage * self._chance(mean, towards, n)) ** 2
             if self._groups is not None:
                 weight[several[parent[level]]] = 0
             weight[_pooled((n < self._settings.leaf_floor).astype(float)) > 0] = 1
             up[level] = weight
             share[level] = (1 - weight[:, None]) * mean + weight[:, None] * towards
         return up.astype(np.float32)
+
+    def _chance(self, mean: np.ndarray, towards: np.ndarray, n: np.ndarray) -> np.ndarray:
+        """(nodes,) share of each split's squared distance to its parent that chance explains, siblings alike.
+
+        On a line the distance between cumulated shares counts too: a shift moves every share a little and their sums
+        a lot. The clearer of the two decides.
+        """
+        per = np.maximum(n - 1, 1)
+        share = _pooled(n * (1 - (mean**2).sum(axis=1)) / per)
+        share /= np.maximum(_pooled(n * ((mean - towards) ** 2).sum(axis=1)), 1e-12)
+        if not self._target.on_line:
+            return np.asarray(share)
+        below, below_parent = np.cumsum(mean, axis=1), np.cumsum(towards, axis=1)
+        line = _pooled(n * (below * (1 - below)).sum(axis=1) / per)
+        line /= np.maximum(_pooled(n * ((below - below_parent) ** 2).sum(axis=1)), 1e-12)
+        return np.minimum(share, line)
 
     def _spans_groups(self, counts: np.ndarray) -> np.ndarray:
         """(nodes,) whether a node holds codes of more than one group."""

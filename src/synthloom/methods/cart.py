@@ -23,7 +23,7 @@ from synthloom.domain.event import Cancelled, Emit, Notice, Progress, ignore, ne
 from synthloom.domain.guarantee import NoGuarantee
 from synthloom.domain.plan import PrivacyLevel
 from synthloom.domain.schema import Schema
-from synthloom.methods._forest import Forest, ForestGrower, Settings, Variable
+from synthloom.methods._forest import Forest, ForestGrower, Settings, Variable, association
 from synthloom.methods.contract import Arrays, Conditions, Method, MethodInfo, MethodParams
 from synthloom.tables.encode import TableCodec, stop_if
 from synthloom.tables.levels import group_levels
@@ -31,6 +31,8 @@ from synthloom.tables.levels import group_levels
 _COARSE = 16
 """Groups of neighbouring codes that a long column on a line is drawn in before the code itself."""
 _LONG = 2 * _COARSE
+_MOST_PARENTS = 40
+"""Columns that one may depend on, the most telling ones: so that time grows with columns and not their square."""
 _CHUNK = 100_000
 """Rows sampled between two looks at `cancelled`."""
 
@@ -43,7 +45,7 @@ class CartParams(MethodParams):
     """Parameters of `cart`."""
 
     min_support: int = Field(10, ge=2, le=1000, description="No released value rests on fewer records (k).")
-    leaf_floor: int = Field(14, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
+    leaf_floor: int = Field(10, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
     shrinkage: float = Field(
         0.8, ge=0, le=4, description="How strongly leaves are pulled to their parents where chance explains them."
     )
@@ -70,7 +72,7 @@ class Cart(Method[CartParams]):
         """The leaf floor, shrinkage and support of each level."""
         return {
             "low": {"min_support": 5, "leaf_floor": 8, "shrinkage": 0.5},
-            "default": {"min_support": 10, "leaf_floor": 14, "shrinkage": 0.8},
+            "default": {"min_support": 10, "leaf_floor": 10, "shrinkage": 0.8},
             "high": {"min_support": 25, "leaf_floor": 60, "shrinkage": 1.2},
         }[level]
 
@@ -93,7 +95,7 @@ class Cart(Method[CartParams]):
         self._order = self._choose_order(schema)
         self._coarse = [self._coarse_of(j) for j in self._order]
         self._forests = []
-        steps = self._steps(codes)
+        steps = self._steps(codes, cancelled)
         for done, forest in enumerate(self._grow(steps, rng, cancelled), start=1):
             self._forests.append(forest)
             share = done / len(steps)
@@ -115,19 +117,22 @@ class Cart(Method[CartParams]):
         groups = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         return np.asarray(np.r_[groups, len(starts) - 1, len(starts)], dtype=np.int32)
 
-    def _steps(self, codes: np.ndarray) -> list[_Step]:
+    def _steps(self, codes: np.ndarray, cancelled: Cancelled) -> list[_Step]:
         """What is learnt from what, in order: a long column in two steps, first its groups, then its codes."""
         steps: list[_Step] = []
-        before: list[Variable] = []
+        earlier: list[Variable] = []
+        self._parents = []
         for j, coarse in zip(self._order, self._coarse, strict=True):
             codec = self._codec.columns[j]
             fine = Variable(codes[:, j], codec.n_codes, codec.column.kind.is_numeric)
+            self._parents.append(_most_telling(fine, earlier, cancelled))
+            before = [earlier[place] for place in self._parents[-1]]
             if coarse is None:
-                steps.append((fine, list(before), None))
+                steps.append((fine, before, None))
             else:
                 rough = Variable(coarse[codes[:, j]], int(coarse[-1]) + 1, on_line=True)
-                steps += [(rough, list(before), None), (fine, [*before, rough], coarse)]
-            before.append(fine)
+                steps += [(rough, before, None), (fine, [*before, rough], coarse)]
+            earlier.append(fine)
         return steps
 
     def _choose_order(self, schema: Schema) -> list[int]:
@@ -184,9 +189,11 @@ class Cart(Method[CartParams]):
     def _draw(self, n: int, rng: np.random.Generator, drawn: list[np.ndarray]) -> Iterator[np.ndarray]:
         """Draw the columns one after the other, in order; `drawn` grows with them."""
         forests = iter(self._forests)
-        for coarse in self._coarse:
-            extra = [] if coarse is None else [next(forests).draw(drawn, n, rng).astype(np.int32)]
-            drawn.append(next(forests).draw([*drawn, *extra], n, rng).astype(np.int32))
+        for coarse, parents in zip(self._coarse, self._parents, strict=True):
+            before = [drawn[place] for place in parents]
+            if coarse is not None:
+                before.append(next(forests).draw(before, n, rng).astype(np.int32))
+            drawn.append(next(forests).draw(before, n, rng).astype(np.int32))
             yield drawn[-1]
 
     def guarantee(self) -> NoGuarantee:
@@ -209,7 +216,7 @@ class Cart(Method[CartParams]):
         for place, coarse in enumerate(self._coarse):
             if coarse is not None:
                 arrays[f"coarse.{place}"] = coarse
-        return arrays, meta | {"order": self._order, "forests": len(self._forests)}
+        return arrays, meta | {"order": self._order, "parents": self._parents, "forests": len(self._forests)}
 
     @classmethod
     def from_state(cls, params: CartParams, schema: Schema, arrays: Arrays, meta: dict[str, Any]) -> Self:
@@ -217,6 +224,18 @@ class Cart(Method[CartParams]):
         method = cls(params)
         method._codec = TableCodec.from_state(schema, arrays, meta)
         method._order = list(meta["order"])
+        method._parents = [list(places) for places in meta["parents"]]
         method._coarse = [arrays.get(f"coarse.{place}") for place in range(len(method._order))]
         method._forests = [Forest.from_arrays(f"forest.{place}.", arrays) for place in range(meta["forests"])]
         return method
+
+
+def _most_telling(target: Variable, earlier: list[Variable], cancelled: Cancelled) -> list[int]:
+    """Places of the earlier columns that say most of a column: all of them where they are few."""
+    if len(earlier) <= _MOST_PARENTS:
+        return list(range(len(earlier)))
+    told = []
+    for feature in earlier:
+        stop_if(cancelled)
+        told.append(association(target, feature))
+    return sorted(int(place) for place in np.argsort(-np.array(told), kind="stable")[:_MOST_PARENTS])

@@ -56,9 +56,11 @@ class ColumnCodec:
             series: The column, canonical, n cells.
             column: What it is.
             min_support: k, the fewest records behind any level.
-            max_codes: Most codes for levels; neighbouring light levels are grouped beyond.
+            max_codes: Most codes for levels on a line, four times as many for labels, whose neighbours have less in
+                common; neighbouring light levels are grouped beyond.
         """
         if column.kind.is_discrete:
+            max_codes *= 4
             codes = labels_to_codes(series)
             levels = label_levels(codes[codes >= 0], len(column.categories), min_support)
             n_missing = int((codes < 0).sum())

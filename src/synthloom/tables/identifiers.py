@@ -59,11 +59,17 @@ def pattern_of_whole(values: np.ndarray) -> IdentifierPattern:
     """A sequence of whole numbers that are none of `values` (int64, at least one)."""
     largest = int(values.max())
     if largest < _LARGEST_SEQUENCE:
-        return IdentifierPattern(style="sequence", start=max(largest + 1, 1))
+        return IdentifierPattern(style="sequence", start=_round_above(largest))
     ordered = np.unique(np.append(values, 0))
     ordered = ordered[ordered >= 0]
     widest = int(np.argmax(np.diff(ordered)))
     return IdentifierPattern(style="sequence", start=int(ordered[widest]) + 1)
+
+
+def _round_above(largest: int) -> int:
+    """A round number above the largest, so that the sequence does not tell it: two leading digits, then zeros."""
+    unit: int = 10 ** max(len(str(max(largest, 0))) - 2, 1)
+    return max((largest // unit + 1) * unit, 1) + 1
 
 
 def _uuid_pattern(texts: Texts) -> IdentifierPattern:
@@ -114,7 +120,7 @@ def _sequence(texts: Texts) -> IdentifierPattern | None:
     width = max(lengths) if padded else 0
     if largest >= _LARGEST_SEQUENCE:
         return None
-    return IdentifierPattern(style="sequence", start=largest + 1, width=width, prefix=prefix)
+    return IdentifierPattern(style="sequence", start=_round_above(largest), width=width, prefix=prefix)
 
 
 def shape_of(text: str) -> str:

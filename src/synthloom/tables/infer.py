@@ -233,8 +233,8 @@ def _settle_text(texts: list[Column], overrides: SchemaOverrides, raw: RawTable,
         names = ", ".join(repr(c.name) for c in texts)
         raise SchemaError(
             f"free text cannot be modelled: {names} ({texts[0].reason}).", where=raw.name or None,
-            do="In the schema file write `free_text: drop` to leave such columns out, or give the column a kind: "
-            "`category` to keep its cells as labels, `identifier` to make fresh ones.",
+            do="Leave such columns out with --drop-text, or `free_text: drop` in the schema file, or give the column a "
+            "kind: `category` to keep its cells as labels, `identifier` to make fresh ones.",
         )
     for column in texts:
         emit(Notice(code="free_text", message=f"dropped as free text: {column.reason}.", column=column.name))

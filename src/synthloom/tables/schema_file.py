@@ -162,7 +162,7 @@ def schema_file_json_schema() -> dict[str, Any]:
     schema = SchemaOverrides.model_json_schema()
     schema |= {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://synthloom.org/schema-file-1.json",
+        "$id": "urn:synthloom:schema-file:1",
         "title": "Synthloom schema file",
     }
     column = schema["$defs"]["ColumnOverride"]["properties"]
