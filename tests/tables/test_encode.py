@@ -246,7 +246,7 @@ def test_fifty_thousand_labels_become_few_codes():
     column = Column(name="a", kind=Kind.CATEGORY, reason="-", categories=categories)
     series = pd.Series(cells.astype(str), dtype=object).astype(canonical_dtype(column))
     codec = ColumnCodec.fit(series, column, K, 256)
-    assert codec.n_level_codes <= 256
+    assert codec.n_level_codes <= 4 * 256  # labels may take four times as many as numbers
     assert (codec.levels.counts >= K).all()
     made = again(codec, series)
     assert (made == "1").mean() == pytest.approx((series == "1").mean(), rel=0.25)

@@ -24,6 +24,7 @@ _MOST_CONTENT = 200_000
 """Rows that fill one tree: more would make the model larger and no better."""
 _MOST_STRUCTURE = 25_000
 """Rows that shape one tree: half of the table up to this many."""
+_LACK_ODDS = 1000
 _TAU_ROWS, _TAU_CLASSES = 4000, 12
 _LEAF_MARGIN = 1.5
 """How many times the leaf floor a leaf is expected to hold, so that chance rarely leaves it below the floor."""
@@ -268,6 +269,7 @@ class ForestGrower:
             towards = share[parent[level]]
             mean, n = share[level], rows[level]
             weight = np.minimum(1, self._settings.shrinkage * self._chance(mean, towards, n)) ** 2
+            weight[_lacks_by_rule(mean, towards, n)] = 0
             if self._groups is not None:
                 weight[several[parent[level]]] = 0
             weight[_pooled((n < self._settings.leaf_floor).astype(float)) > 0] = 1
@@ -289,7 +291,7 @@ class ForestGrower:
         below, below_parent = np.cumsum(mean, axis=1), np.cumsum(towards, axis=1)
         line = _pooled(n * (below * (1 - below)).sum(axis=1) / per)
         line /= np.maximum(_pooled(n * ((below - below_parent) ** 2).sum(axis=1)), 1e-12)
-        return np.minimum(share, line)
+        return np.asarray(np.minimum(share, line))
 
     def _spans_groups(self, counts: np.ndarray) -> np.ndarray:
         """(nodes,) whether a node holds codes of more than one group."""
@@ -336,6 +338,16 @@ def _family(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray
         parent[first], parent[second] = inner, inner
         end[first], end[second] = second, end[inner]
         levels.append(np.concatenate([first, second]))
+
+
+def _lacks_by_rule(mean: np.ndarray, towards: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """(nodes,) whether a code is missing in a node that its parent's share makes all but certain: what never occurs.
+
+    All but certain: a chance below one in 1,000 for any of the codes.
+    """
+    expected = np.where(mean > 0, 0.0, towards).max(axis=1) * n
+    lacks: np.ndarray = expected > np.log(_LACK_ODDS * mean.shape[1])
+    return lacks
 
 
 def _pooled(values: np.ndarray) -> np.ndarray:

@@ -31,6 +31,10 @@ from synthloom.tables.levels import group_levels
 _COARSE = 16
 """Groups of neighbouring codes that a long column on a line is drawn in before the code itself."""
 _LONG = 2 * _COARSE
+_FULL_SIZE = 25_000
+"""Rows from which `shrinkage` holds as it is. In a smaller table each record weighs more in what is drawn, so it grows
+with the root of how much smaller the table is, up to twice."""
+_MOST_SHRINKAGE = 2.0
 _MOST_PARENTS = 40
 """Columns that one may depend on, the most telling ones: so that time grows with columns and not their square."""
 _CHUNK = 100_000
@@ -47,7 +51,8 @@ class CartParams(MethodParams):
     min_support: int = Field(10, ge=2, le=1000, description="No released value rests on fewer records (k).")
     leaf_floor: int = Field(10, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
     shrinkage: float = Field(
-        0.8, ge=0, le=4, description="How strongly leaves are pulled to their parents where chance explains them."
+        0.8, ge=0, le=4, description="How strongly leaves are pulled to their parents where chance explains them; up "
+        "to twice as strongly in tables of fewer than 25,000 rows."
     )
     trees: int = Field(6, ge=1, le=200, description="Trees per column; each row is drawn from one of them.")
     order: Literal["cardinality"] | tuple[str, ...] = Field(
@@ -92,6 +97,7 @@ class Cart(Method[CartParams]):
             ))
         codes = self._codec.encode(table, cancelled)
         emit(Progress(step="fit", fraction=0.1, message="columns encoded"))
+        self._settings = self._scaled(len(table))
         self._order = self._choose_order(schema)
         self._coarse = [self._coarse_of(j) for j in self._order]
         self._forests = []
@@ -102,6 +108,12 @@ class Cart(Method[CartParams]):
             emit(Progress(step="fit", fraction=0.1 + 0.85 * share, message=f"{done} of {len(steps)} trees learnt"))
         emit(Progress(step="fit", fraction=1.0))
         return self
+
+    def _scaled(self, n: int) -> Settings:
+        """The settings for a table of n rows."""
+        params = self.params
+        times = min(max(_FULL_SIZE / n, 1.0) ** 0.5, _MOST_SHRINKAGE)
+        return Settings(params.trees, params.leaf_floor, params.shrinkage * times)
 
     def _coarse_of(self, j: int) -> np.ndarray | None:
         """(codes,) group of each code of a long column on a line; None for the others, which are drawn at once.
@@ -154,7 +166,7 @@ class Cart(Method[CartParams]):
         self, steps: list[_Step], rng: np.random.Generator, cancelled: Cancelled
     ) -> Iterator[Forest]:
         params = self.params
-        settings = Settings(params.trees, params.leaf_floor, params.shrinkage)
+        settings = self._settings
         threads = max(1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, params.trees))
         with ThreadPoolExecutor(threads) as pool:
             for target, before, groups in steps:
@@ -216,7 +228,8 @@ class Cart(Method[CartParams]):
         for place, coarse in enumerate(self._coarse):
             if coarse is not None:
                 arrays[f"coarse.{place}"] = coarse
-        return arrays, meta | {"order": self._order, "parents": self._parents, "forests": len(self._forests)}
+        return arrays, meta | {"order": self._order, "parents": self._parents, "forests": len(self._forests),
+                              "shrinkage": self._settings.shrinkage}
 
     @classmethod
     def from_state(cls, params: CartParams, schema: Schema, arrays: Arrays, meta: dict[str, Any]) -> Self:
@@ -224,6 +237,7 @@ class Cart(Method[CartParams]):
         method = cls(params)
         method._codec = TableCodec.from_state(schema, arrays, meta)
         method._order = list(meta["order"])
+        method._settings = Settings(params.trees, params.leaf_floor, float(meta["shrinkage"]))
         method._parents = [list(places) for places in meta["parents"]]
         method._coarse = [arrays.get(f"coarse.{place}") for place in range(len(method._order))]
         method._forests = [Forest.from_arrays(f"forest.{place}.", arrays) for place in range(meta["forests"])]
