@@ -51,10 +51,10 @@ class CartParams(MethodParams):
     min_support: int = Field(10, ge=2, le=1000, description="No released value rests on fewer records (k).")
     leaf_floor: int = Field(10, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
     shrinkage: float = Field(
-        0.8, ge=0, le=4, description="How strongly leaves are pulled to their parents where chance explains them; up "
+        1.1, ge=0, le=4, description="How strongly leaves are pulled to their parents where chance explains them; up "
         "to twice as strongly in tables of fewer than 25,000 rows."
     )
-    trees: int = Field(6, ge=1, le=200, description="Trees per column; each row is drawn from one of them.")
+    trees: int = Field(5, ge=1, le=200, description="Trees per column; each row is drawn from one of them.")
     order: Literal["cardinality"] | tuple[str, ...] = Field(
         "cardinality", description="Order of the columns: fewest distinct values first, or the columns' names in order."
     )
@@ -76,9 +76,9 @@ class Cart(Method[CartParams]):
     def privacy_params(cls, level: PrivacyLevel) -> dict[str, Any]:
         """The leaf floor, shrinkage and support of each level."""
         return {
-            "low": {"min_support": 5, "leaf_floor": 8, "shrinkage": 0.5},
-            "default": {"min_support": 10, "leaf_floor": 10, "shrinkage": 0.8},
-            "high": {"min_support": 25, "leaf_floor": 60, "shrinkage": 1.2},
+            "low": {"min_support": 5, "leaf_floor": 5, "shrinkage": 0.6},
+            "default": {"min_support": 10, "leaf_floor": 10, "shrinkage": 1.1},
+            "high": {"min_support": 25, "leaf_floor": 50, "shrinkage": 1.6},
         }[level]
 
     def fit(
