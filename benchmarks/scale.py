@@ -70,7 +70,7 @@ def main() -> None:
     for method in ("cart", "gaussian_copula"):
         command = [sys.executable, __file__, "--rows", str(args.rows), "--one", method]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        rows.append([str(cell) for cell in json.loads(done.stdout.splitlines()[-1])])
     head = ["method", "fit s", "sample s", "peak GB before fitting (table and its reading)", "peak GB in all"]
     write("scale.md", f"{args.rows:,} × 20 rows", [table(head, rows)])
 
