@@ -2,8 +2,8 @@
 
 Every column is a monotone function of a standard normal variable: atoms, labels and intervals of its levels
 (`tables/levels.py`) each own a slice of the normal line as wide as their share. Where a column has missing cells, a
-second variable says when. Labels without an order are put in the order of the table's first principal axis
-(homogeneity analysis, Gifi 1990), so that one dimension can carry what they say of the other columns.
+second variable says when. Labels without an order are put in the order that lets the columns correlate most
+(from homogeneity analysis, Gifi 1990, to SSQCOR, Kettenring 1971), so that one dimension carries what they say.
 
 Scores of sliced variables correlate less than the variables themselves. By Mehler's formula the covariance of two
 scores is a power series in the latent correlation, with the scores' Hermite coefficients (Lancaster 1957); each pair's
