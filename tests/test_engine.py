@@ -146,13 +146,22 @@ def test_a_cancel_in_any_stage_is_noticed_within_a_second(step):
 def test_a_cancel_at_any_moment_ends_the_run():
     calls = []
     run(cancelled=lambda: bool(calls.append(1)), refinements=("jitter",))
+    ended = 0
+    # While metrics are measured in lanes, how often it is asked depends on the machine: a later run may ask less often.
     for point in np.linspace(1, len(calls), 12).astype(int):
         asked = []
-        with pytest.raises(CancelledError):
-            run(
-                cancelled=lambda asked=asked, point=point: asked.append(1) or len(asked) >= point,
-                refinements=("jitter",),
-            )
+
+        def cancelled(asked=asked, point=point):
+            asked.append(1)
+            return len(asked) >= point
+
+        try:
+            run(cancelled=cancelled, refinements=("jitter",))
+        except CancelledError:
+            ended += 1
+        else:
+            assert len(asked) < point, f"the run went on to its end although it was cancelled at call {point}"
+    assert ended >= 8
 
 
 def test_a_cancel_before_the_first_stage_is_noticed():

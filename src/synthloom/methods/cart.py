@@ -50,7 +50,7 @@ class CartParams(MethodParams):
     min_support: int = Field(10, ge=2, le=1000, description="No released value rests on fewer records (k).")
     leaf_floor: int = Field(10, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
     shrinkage: float = Field(
-        0.95, ge=0, le=4, description="How strongly leaves are pulled to their parents where chance explains them; up "
+        1.0, ge=0, le=4, description="How strongly leaves are pulled to their parents where chance explains them; up "
         "to 2.5 times as strongly in tables of fewer than 20,000 rows."
     )
     trees: int = Field(5, ge=1, le=200, description="Trees per column; each row is drawn from one of them.")
@@ -76,7 +76,7 @@ class Cart(Method[CartParams]):
         """The leaf floor, shrinkage and support of each level."""
         return {
             "low": {"min_support": 5, "leaf_floor": 5, "shrinkage": 0.6},
-            "default": {"min_support": 10, "leaf_floor": 10, "shrinkage": 0.95},
+            "default": {"min_support": 10, "leaf_floor": 10, "shrinkage": 1.0},
             "high": {"min_support": 25, "leaf_floor": 50, "shrinkage": 1.6},
         }[level]
 
