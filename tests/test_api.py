@@ -98,6 +98,17 @@ def test_a_notebook_shows_the_scorecard(twin: synthloom.Synthesis) -> None:
     assert twin.report.outcome in repr(twin)
 
 
+def test_elsewhere_a_report_is_one_line(twin: synthloom.Synthesis) -> None:
+    for shown in (repr(twin.report), str(twin.report)):
+        assert "\n" not in shown
+        assert len(shown) < 200
+        assert "4 checks" in shown
+        assert "80 rows by" in shown
+    measured = repr(synthloom.evaluate(table(), table(60)))
+    assert "60 rows: " in measured
+    assert "unknown" not in measured
+
+
 def test_saving_writes_every_artifact(twin: synthloom.Synthesis, tmp_path: Path) -> None:
     folder = twin.save(tmp_path / "twin")
     assert {p.name for p in folder.iterdir()} == set(ARTIFACT_NAMES)
@@ -105,11 +116,43 @@ def test_saving_writes_every_artifact(twin: synthloom.Synthesis, tmp_path: Path)
     pd.testing.assert_frame_equal(model.sample(5, seed=2), twin.model.sample(5, seed=2))
 
 
-def test_polars_in_polars_out() -> None:
+def test_polars_in_polars_out(tmp_path: Path) -> None:
     polars = pytest.importorskip("polars")
-    made = synthloom.synthesize(polars.from_pandas(table()), rows=30).data
-    assert isinstance(made, polars.DataFrame)
-    assert made.shape == (30, 3)
+    source = polars.from_pandas(table()).with_columns(
+        rank=polars.col("sex").cast(polars.Enum(["m", "f"])), nothing=polars.lit(None), whole=polars.col("age") % 7,
+    )
+    twin = synthloom.synthesize(source, rows=30)
+    assert twin.data.shape == (30, 6)
+    loaded = synthloom.load(twin.model.save(tmp_path / "m.synthloom"))
+    lazily = synthloom.synthesize(source.lazy(), rows=30).data
+    for made in (twin.data, twin.model.sample(4), loaded.sample(4), lazily):
+        assert isinstance(made, polars.DataFrame)
+        assert made.schema == source.schema
+
+
+def test_the_command_names_everything_that_changes_the_result(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text("columns: {age: {lower: 18}}")
+    said = synthloom.synthesize(table(), schema=file, holdout=0.3, drop_text=True, rows=20).report.meta.command
+    assert said is not None
+    assert f"schema={str(file)!r}" in said
+    assert "holdout=0.3" in said
+    assert "drop_text=True" in said
+    mapping = {"columns": {"age": {"upper": 83}}}
+    command = synthloom.synthesize(table(), schema=mapping, rows=20).report.meta.command
+    assert command is not None
+    assert "schema=schema" in command
+    assert "83" not in command
+
+
+def test_evaluate_drops_free_text_when_told() -> None:
+    texts = table().assign(note=[f"On day {k} the patient said that it was {k * 7} times better." for k in range(80)])
+    with pytest.raises(synthloom.SynthloomError, match="free text"):
+        synthloom.evaluate(texts, texts)
+    report = synthloom.evaluate(texts, texts, drop_text=True)
+    assert report.dropped == ("note",)
+    assert report.meta.command is not None
+    assert "drop_text=True" in report.meta.command
 
 
 def test_a_file_is_a_table_too(tmp_path: Path) -> None:

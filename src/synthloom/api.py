@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 
 class ShownReport(Report):
-    """A report that a notebook shows as its scorecard."""
+    """A report that shows itself as its scorecard in a notebook, and in one line elsewhere."""
+
+    def __repr__(self) -> str:
+        from synthloom.reports.scorecard import headline
+
+        maker = "" if self.meta.backend == "external" else f" by {self.meta.model}"
+        return f"<Report on {self.meta.n_synth} rows{maker}: {headline(self)}>"
+
+    __str__ = __repr__
 
     def _repr_html_(self) -> str:
         from synthloom.reports.scorecard import to_notebook_html
@@ -118,10 +126,12 @@ def synthesize(
     overrides = make_overrides(_overrides(schema), target=target, survival=survival, drop_text=drop_text)
     command = _command(
         "synthesize(df", method=method, rows=rows, target=target, survival=survival, privacy=request.privacy,
-        params=dict(params or {}) or None, refinements=tuple(refinements) or None, seed=seed,
+        params=dict(params or {}) or None, refinements=tuple(refinements) or None, holdout=request.holdout,
+        schema=_named(schema), drop_text=drop_text or None, seed=seed,
     )
     done = run(df, request, overrides=overrides, command=command, emit=emit, cancelled=cancelled)
-    return Synthesis(_like(done, df), shown(done.report), done.result.synthesizer, done)
+    model = done.result.synthesizer
+    return Synthesis(model.restored(done.result.data), shown(done.report), model, done)
 
 
 def evaluate(
@@ -133,9 +143,10 @@ def evaluate(
     survival: tuple[str, str] | None = None,
     schema: SchemaOverrides | Mapping[str, Any] | str | Path | None = None,
     seed: int = 0,
+    drop_text: bool = False,
     emit: Emit = ignore,
     cancelled: Cancelled = never,
-) -> Report:
+) -> ShownReport:
     """Measure synthetic data that any tool has made.
 
     Args:
@@ -146,6 +157,7 @@ def evaluate(
         survival: Names of the time and the event column of a survival table.
         schema: What you know about the columns, as in `synthesize`.
         seed: Seed of the metrics' random choices.
+        drop_text: Leave columns of free text out, rather than refuse them.
         emit: Hears every event as it happens.
         cancelled: Asked often; when true, CancelledError is raised within a second.
 
@@ -155,12 +167,12 @@ def evaluate(
     from synthloom.service import evaluate as measure_together
     from synthloom.service import make_overrides
 
+    overrides = make_overrides(_overrides(schema), target=target, survival=survival, drop_text=drop_text)
     report = measure_together(
-        real, synthetic, holdout, overrides=make_overrides(_overrides(schema), target=target, survival=survival),
-        thresholds=Settings.from_environment().thresholds, seed=seed,
+        real, synthetic, holdout, overrides=overrides, thresholds=Settings.from_environment().thresholds, seed=seed,
         command=_command(
             "evaluate(real, synthetic" + (", holdout" if holdout is not None else ""), target=target,
-            survival=survival, seed=seed,
+            survival=survival, schema=_named(schema), drop_text=drop_text or None, seed=seed,
         ),
         emit=emit, cancelled=cancelled,
     )
@@ -189,15 +201,18 @@ def _overrides(schema: SchemaOverrides | Mapping[str, Any] | str | Path | None) 
     )
 
 
-def _like(done: Finished, source: Any) -> Any:
-    from synthloom.tables.coerce import restore
+class _Name(str):
+    """Stands in a command as it is, like the frame's own name."""
 
-    frame = restore(done.result.data, done.result.synthesizer.schema)
-    if type(source).__module__.partition(".")[0] == "polars":
-        import polars
+    __slots__ = ()
+    __repr__ = str.__str__
 
-        return polars.from_pandas(frame)
-    return frame
+
+def _named(schema: SchemaOverrides | Mapping[str, Any] | str | Path | None) -> str | None:
+    """How a command names a schema: a file by its path; else by a name only, as it may hold labels of the table."""
+    if schema is None:
+        return None
+    return str(schema) if isinstance(schema, str | Path) else _Name("schema")
 
 
 def _command(head: str, **options: Any) -> str:

@@ -281,7 +281,9 @@ def _fit(run: _Run, rows: _Rows, plan: Plan, number: int) -> Synthesizer:
             plan.method, plan.params, backend=plan.backend, privacy=run.request.privacy, dp=run.request.dp,
             emit=stage.emit, known=run.known,
         )
-        synthesizer.fit_canonical(rows.train, rows.schema, run.rng("fit", number), stage.emit, run.cancelled)
+        synthesizer.fit_canonical(
+            rows.train, rows.schema, run.rng("fit", number), stage.emit, run.cancelled, library=rows.dataset.library
+        )
         stage.message = f"{plan.method} has learnt {len(rows.train)} rows."
     return synthesizer
 

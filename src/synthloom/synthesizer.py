@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ from synthloom.model_file import LARGEST_FILE, ModelContents, pack, unpack
 from synthloom.tables.canonical import check_canonical
 from synthloom.tables.conditions import read_conditions
 from synthloom.tables.dataset import Dataset
+from synthloom.tables.frames import Library, library_of
 from synthloom.tables.raw import RawTable
 from synthloom.tables.release import Hidden, hide_rare_labels, recast, released_schema
 from synthloom.tables.restore import restore
@@ -37,7 +38,6 @@ from synthloom.tables.rng import child
 if TYPE_CHECKING:
     import polars
 
-Frame = Literal["pandas", "polars"]
 _LEAST_SUPPORT = 2  # every method promises not to release what one record alone holds
 Resolve = Callable[[str], type[Method[Any]]]
 
@@ -57,7 +57,7 @@ class Synthesizer:
         self._schema: Schema | None = None
         self._working = Schema(columns=())
         self._hidden: Hidden = {}
-        self._frame: Frame = "pandas"
+        self._library: Library = "pandas"
 
     @property
     def method(self) -> str:
@@ -122,25 +122,24 @@ class Synthesizer:
             CancelledError: cancelled; what was fitted before stays.
         """
         dataset = _to_dataset(data, schema, overrides, emit)
-        frame: Frame = "polars" if _is_polars(data) else "pandas"
-        self.fit_canonical(dataset.frame, dataset.schema, child(seed, "fit"), emit, cancelled)
-        self._frame = frame
-        return self
+        return self.fit_canonical(
+            dataset.frame, dataset.schema, child(seed, "fit"), emit, cancelled, library=dataset.library
+        )
 
     def fit_canonical(
         self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator,
-        emit: Emit = ignore, cancelled: Cancelled = never,
+        emit: Emit = ignore, cancelled: Cancelled = never, *, library: Library = "pandas",
     ) -> Self:
         """Learn a canonical table; for callers that have one and their own source of randomness."""
         check_canonical(table, schema)
         method = type(self._method)(self._method.params)
         working_table, working, hidden = hide_rare_labels(table, schema, self._min_support())
         self._method = method.fit(working_table, working, rng, emit, cancelled)
-        self._remember(working, hidden)
+        self._remember(working, hidden, library)
         return self
 
-    def _remember(self, working: Schema, hidden: Hidden, frame: Frame = "pandas") -> None:
-        self._working, self._hidden, self._frame = working, hidden, frame
+    def _remember(self, working: Schema, hidden: Hidden, library: Library) -> None:
+        self._working, self._hidden, self._library = working, hidden, library
         self._schema = released_schema(working, hidden)
 
     def _min_support(self) -> int:
@@ -180,7 +179,11 @@ class Synthesizer:
             given = conditions if isinstance(conditions, (Mapping, pd.DataFrame)) else _to_pandas(conditions)
             fixed = read_conditions(given, n, schema)
         table = self.sample_canonical(n, child(seed, "sample"), fixed, emit, cancelled)
-        return (restore_polars if self._frame == "polars" else restore)(table, schema)
+        return self.restored(table)
+
+    def restored(self, table: pd.DataFrame) -> Any:
+        """Canonical rows as a frame with the source's columns and dtypes; polars if a polars frame was fitted."""
+        return (restore_polars if self._library == "polars" else restore)(table, self._fitted_schema())
 
     def sample_canonical(
         self, n: int, rng: np.random.Generator, conditions: Conditions | None = None,
@@ -203,7 +206,7 @@ class Synthesizer:
         arrays, meta = self._method.state()
         params = self._method.params.model_dump(mode="json")
         return pack(ModelContents(
-            self.method, self.backend, params, self._frame, self._working, arrays, meta, self._hidden,
+            self.method, self.backend, params, self._library, self._working, arrays, meta, self._hidden,
         ))
 
     def save(self, path: str | Path) -> Path:
@@ -318,11 +321,7 @@ def _to_dataset(data: Any, schema: Schema | None, overrides: SchemaOverrides | N
         return data
     raw = data if isinstance(data, RawTable) else frame_to_raw(_to_pandas(data))
     schema = infer_schema(raw, overrides, emit) if schema is None else schema
-    return Dataset(coerce(raw, schema), schema, raw.name, raw.sha256)
-
-
-def _is_polars(data: Any) -> bool:
-    return type(data).__module__.partition(".")[0] == "polars"
+    return Dataset(coerce(raw, schema), schema, raw.name, raw.sha256, library_of(data))
 
 
 def _to_pandas(data: Any) -> pd.DataFrame:

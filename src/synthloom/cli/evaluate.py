@@ -64,6 +64,7 @@ def evaluate(
     words = ["synthloom", "evaluate", real, synthetic, "--seed", str(seed)]
     for option, value in (("--holdout", holdout), ("--target", target), ("--survival", survival), ("--schema", schema)):
         words += [option, str(value)] if value is not None else []
+    words += ["--drop-text"] if drop_text else []
 
     def job(emit: Emit, cancelled: Cancelled) -> tuple[Report, tuple[Artifact, ...], Recorder]:
         recorder = Recorder(emit)

@@ -97,6 +97,7 @@ def load(
     """
     from synthloom.tables.coerce import coerce
     from synthloom.tables.dataset import Dataset
+    from synthloom.tables.frames import library_of
     from synthloom.tables.infer import infer_schema
 
     recorder = recording(emit)
@@ -109,7 +110,7 @@ def load(
         recorder(Progress(step="infer", fraction=0.5, message="converting cells"))
         frame = coerce(raw, schema)
         check_cancelled(cancelled)
-    return Dataset(frame, schema, raw.name, raw.sha256)
+    return Dataset(frame, schema, raw.name, raw.sha256, library_of(source))
 
 
 def inspect(

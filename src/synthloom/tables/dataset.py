@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from synthloom.domain.schema import Schema
+from synthloom.tables.frames import Library
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,11 @@ class Dataset:
         schema: What its columns are.
         name: A name for people, such as the file's.
         sha256: Hash of the bytes it was read from, or of its content when it came as a frame.
+        library: Whose frames its rows are to come back as.
     """
 
     frame: pd.DataFrame
     schema: Schema
     name: str
     sha256: str
+    library: Library = "pandas"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 
 from synthloom.domain.errors import TableError, UsageError
 from synthloom.tables.archive import Limits
+
+Library = Literal["pandas", "polars"]
+"""Whose frames a person works with."""
 
 _DEFAULT_LIMITS = Limits()
 _SINGLE = (
@@ -26,6 +29,11 @@ _NULLABLE: dict[pa.DataType, Any] = {
     pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype(),
 }  # fmt: skip
 _PLAIN_OBJECTS = "str, int, float, bool, Decimal, date, datetime, time, timedelta or None"
+
+
+def library_of(source: Any) -> Library:
+    """The library of a frame; pandas for whatever is no frame."""
+    return "polars" if type(source).__module__.partition(".")[0] == "polars" else "pandas"
 
 
 def to_pandas(frame: Any) -> pd.DataFrame:
@@ -46,7 +54,7 @@ def to_pandas(frame: Any) -> pd.DataFrame:
         return frame
     if isinstance(frame, pa.Table):
         return arrow_to_pandas(frame, "the table")
-    if type(frame).__module__.partition(".")[0] == "polars":
+    if library_of(frame) == "polars":
         return _from_polars(frame)
     raise UsageError(
         f"a {type(frame).__name__} is no data frame.",
