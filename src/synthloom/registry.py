@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ GROUP = "synthloom.methods"
 BACKENDS = ("native",)
 """Backends of this release, in the order in which `auto` prefers them."""
 
+EXTRAS: Mapping[str, str] = {"neural": "torch"}
+"""An extra that methods may need → the module that it brings."""
+
 AnyMethod = type[Method[Any]]
 
 
@@ -48,13 +52,28 @@ class _Found:
 
 
 def methods(known: Mapping[str, AnyMethod] | None = None) -> dict[str, AnyMethod]:
-    """Every method that can be used here, by name, sorted; broken ones stand in `broken_methods`."""
+    """Every method that loads, by name, sorted; `lacking` says what one still needs, `broken_methods` what broke."""
     return dict(sorted((known if known is not None else _found().methods).items()))
 
 
 def broken_methods() -> dict[str, SynthloomError]:
     """Methods that an installed package announces but that do not load, by name, with the error that says why."""
     return dict(_found().broken)
+
+
+def lacking(method: AnyMethod) -> MissingDependencyError | None:
+    """What a method needs that is not installed, as an error with how to add it; None where it can be used.
+
+    Looks for the package only and does not import it.
+    """
+    extra = method.info.needs
+    module = EXTRAS.get(extra or "")
+    if module is None or find_spec(module) is not None:
+        return None
+    return MissingDependencyError(
+        f"the method {method.info.name} needs {module}, which is not installed.", where=f"method {method.info.name}",
+        do=f"Install it with: pip install 'synthloom[{extra}]'",
+    )
 
 
 def resolve_method(name: str, known: Mapping[str, AnyMethod] | None = None) -> AnyMethod:
@@ -111,8 +130,11 @@ def create_synthesizer(
         UnknownNameError: no such method or backend.
         ParamsError: a parameter is unknown or out of bounds.
         PrivacyError: differential privacy was asked for and the method cannot give it.
+        MissingDependencyError: the method needs a package that is not installed.
     """
     chosen = method if isinstance(method, type) else resolve_method(method, known)
+    if (missing := lacking(chosen)) is not None:
+        raise missing
     used_backend = _resolve_backend(backend)
     values = dict(chosen.privacy_params(privacy)) | _dp_params(chosen, dp, emit) | dict(params or {})
     return Synthesizer(chosen(check_params(chosen, values)), backend=used_backend)

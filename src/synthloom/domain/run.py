@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from synthloom.domain.measurement import Measurement, Threshold, Verdict
 from synthloom.domain.plan import Plan, PrivacyLevel, Refinement
+
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class RunStatus(StrEnum):
@@ -58,6 +61,11 @@ class RunRequest(BaseModel):
     max_attempts: int = Field(3, ge=1, le=20)
     thresholds: tuple[Threshold, ...] = DEFAULT_THRESHOLDS
     dp: DPRequest | None = None
+    budget: float | None = Field(
+        None, gt=0, le=1e7, description="Seconds that choosing and learning may take; None: no limit, and auto goes by "
+        "rules."
+    )
+    device: Device = Field("auto", description="Where methods that can use a GPU train and sample.")
 
 
 class Attempt(BaseModel):

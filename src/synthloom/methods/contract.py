@@ -74,6 +74,16 @@ class Method(ABC, Generic[P]):
         """Parameter values that this method stands for at a privacy level; a person's own values override them."""
         return {}
 
+    @classmethod
+    def budget_params(cls, seconds: float) -> dict[str, Any]:
+        """Parameter values that end `fit` within so many seconds; none for methods that cannot plan their time."""
+        return {"max_seconds": seconds} if "max_seconds" in cls.Params.model_fields else {}
+
+    @classmethod
+    def device_params(cls, device: str) -> dict[str, Any]:
+        """Parameter values that put the work on a device; none for methods that know one only."""
+        return {"device": device} if "device" in cls.Params.model_fields else {}
+
     @abstractmethod
     def fit(
         self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator,

@@ -11,7 +11,7 @@ from synthloom.domain.errors import MissingDependencyError, ParamsError, Privacy
 from synthloom.domain.plan import Plan, PrivacyLevel, Refinement
 from synthloom.domain.run import Attempt, RunRequest
 from synthloom.domain.schema import Schema
-from synthloom.registry import AnyMethod, check_params, methods, resolve_method
+from synthloom.registry import AnyMethod, check_params, lacking, methods, resolve_method
 from synthloom.synthesizer import privacy_level
 
 LEVELS: tuple[PrivacyLevel, ...] = get_args(PrivacyLevel)
@@ -24,6 +24,7 @@ from 1,000 rows on trees are ahead in what a detector tells apart.
 """
 WIDE = 50
 """Modelled columns from which a table counts as high-dimensional."""
+_LIMITS = ("max_seconds",)  # parameters that say how long a plan may take, not what it is
 _MOST = 0.7  # share of columns that makes a table heavy in one kind
 
 
@@ -84,19 +85,22 @@ def first_plan(
         UnknownNameError: the method named is unknown.
         ParamsError: the parameters are not the method's.
         PrivacyError: differential privacy is asked for strictly and no method to choose from gives it.
+        MissingDependencyError: the method named needs a package that is not installed.
     """
     if request.method != "auto":
         method = resolve_method(request.method, known)
-        return _plan(method, request, "The method was asked for by name.").model_copy(update={"decided_by": "person"})
-    order, skipped = _candidates(schema, n_rows, request, known)
+        if (missing := lacking(method)) is not None:
+            raise missing
+        return plan_for(method, request, "The method was asked for by name.").model_copy(update={"decided_by": "person"})
+    order, skipped = candidates(schema, n_rows, request, known)
     name = order[0]
     reason = _sentence(f"{_describe(schema, n_rows)}. {skipped}{name} is chosen{_strength(name)}")
-    return _plan(resolve_method(name, known), request, reason)
+    return plan_for(resolve_method(name, known), request, reason)
 
 
 def next_plan(
     schema: Schema, n_rows: int, request: RunRequest, attempts: Sequence[Attempt], *,
-    unfit: Sequence[str] = (), known: Mapping[str, AnyMethod] | None = None,
+    unfit: Sequence[str] = (), best_first: Sequence[str] = (), known: Mapping[str, AnyMethod] | None = None,
 ) -> Plan | None:
     """The plan to try after attempts that did not pass; None when nothing new is left to try.
 
@@ -111,6 +115,7 @@ def next_plan(
         request: What is asked for.
         attempts: What was tried, in order, at least one; the last one is what to improve on.
         unfit: Methods that could not learn the table.
+        best_first: Methods in the order of a race; the others follow as the rules have them.
         known: Methods to choose from in place of the installed ones.
     """
     last = attempts[-1]
@@ -122,24 +127,27 @@ def next_plan(
     if any(not key.startswith("privacy.") for key in failed):
         steps.append(_more_useful(schema, request, last.plan, failed))
     if failed and request.method == "auto":
-        order, _ = _candidates(schema, n_rows, request, known)
+        order = _after(best_first, candidates(schema, n_rows, request, known)[0])
         steps.append(_other_methods([n for n in order if n not in unfit], request, attempts, failed, known))
     return next((plan for step in steps for plan in step if _identity(plan) not in tried), None)
 
 
 def fallback_plan(
     schema: Schema, n_rows: int, request: RunRequest, unfit: Sequence[str], *,
-    known: Mapping[str, AnyMethod] | None = None,
+    best_first: Sequence[str] = (), known: Mapping[str, AnyMethod] | None = None,
 ) -> Plan | None:
-    """The plan to try when methods that `auto` chose could not learn the table; None when none is left."""
+    """The plan to try when methods that `auto` chose could not learn the table; None when none is left.
+
+    Arguments as in `next_plan`.
+    """
     if request.method != "auto":
         return None
-    order, _ = _candidates(schema, n_rows, request, known)
+    order = _after(best_first, candidates(schema, n_rows, request, known)[0])
     left = [name for name in order if name not in unfit]
     if not left:
         return None
     reason = _sentence(f"{', '.join(unfit)} could not learn this table; {left[0]} is next{_strength(left[0])}")
-    return _plan(resolve_method(left[0], known), request, reason)
+    return plan_for(resolve_method(left[0], known), request, reason)
 
 
 def _more_private(
@@ -148,7 +156,7 @@ def _more_private(
     method = resolve_method(plan.method, known)
     for level in LEVELS[LEVELS.index(_level(method, plan, request)) + 1:]:
         reason = f"{_names(failed)} did not pass: privacy level {level} in place of the one before."
-        yield _plan(method, request, reason, level=level, refinements=plan.refinements, base=plan.params)
+        yield plan_for(method, request, reason, level=level, refinements=plan.refinements, base=plan.params)
     if "privacy.dup_rate" in failed and request.dp is None and "jitter" not in plan.refinements:
         reason = "Too many rows copy training rows: values of nearly continuous columns are moved a little."
         yield plan.model_copy(update={
@@ -184,10 +192,27 @@ def _other_methods(
     for name in order:
         if name not in used:
             reason = _sentence(f"{_names(failed)} did not pass with {last.info.name}: {name} is tried{_strength(name)}")
-            yield _plan(resolve_method(name, known), request, reason, level=level)
+            yield plan_for(resolve_method(name, known), request, reason, level=level)
 
 
-def _candidates(
+def within_budget(
+    plan: Plan, request: RunRequest, seconds: float | None, known: Mapping[str, AnyMethod] | None = None
+) -> Plan:
+    """The plan with parameters that end learning in so many seconds, where its method can plan its time.
+
+    A person's own parameters stand over them; None leaves the plan as it is.
+    """
+    if seconds is None:
+        return plan
+    limits = resolve_method(plan.method, known).budget_params(round(max(seconds, 1.0), 1))
+    return plan.model_copy(update={"params": plan.params | limits | request.params})
+
+
+def _after(first: Sequence[str], names: Sequence[str]) -> list[str]:
+    return [*(n for n in first if n in names), *(n for n in names if n not in first)]
+
+
+def candidates(
     schema: Schema, n_rows: int, request: RunRequest, known: Mapping[str, AnyMethod] | None
 ) -> tuple[list[str], str]:
     """Names of usable methods, best first, and a sentence on those passed over before the first."""
@@ -200,6 +225,8 @@ def _candidates(
         why = None
         if name not in usable:
             why = "is not installed"
+        elif (missing := lacking(usable[name])) is not None:
+            why = f"is not usable here ({missing.do})"
         elif request.dp is not None and request.dp.strict and not usable[name].info.dp:
             why = "gives no differential privacy"
         else:
@@ -230,12 +257,13 @@ def _explain_none(request: RunRequest, errors: Sequence[ParamsError]) -> None:
     raise MissingDependencyError("no method is installed.", do="Install Synthloom again: pip install synthloom")
 
 
-def _plan(
+def plan_for(
     method: AnyMethod, request: RunRequest, reason: str, *, level: PrivacyLevel | None = None,
     refinements: tuple[Refinement, ...] | None = None, base: Mapping[str, Any] | None = None,
 ) -> Plan:
     """A plan whose parameters hold the privacy level's values; what the person set stands over them."""
-    values = dict(base or {}) | dict(method.privacy_params(level or request.privacy)) | request.params
+    values = dict(base or {}) | dict(method.privacy_params(level or request.privacy))
+    values |= (method.device_params(request.device) if request.device != "auto" else {}) | request.params
     check_params(method, values)
     return Plan(
         method=method.info.name, params=values, reason=reason,
@@ -250,7 +278,8 @@ def _level(method: AnyMethod, plan: Plan, request: RunRequest) -> PrivacyLevel:
 
 
 def _identity(plan: Plan) -> tuple[str, str, tuple[Refinement, ...]]:
-    return plan.method, json.dumps(plan.params, sort_keys=True, default=str), plan.refinements
+    asked = {k: v for k, v in plan.params.items() if k not in _LIMITS}
+    return plan.method, json.dumps(asked, sort_keys=True, default=str), plan.refinements
 
 
 def _describe(schema: Schema, n_rows: int) -> str:
