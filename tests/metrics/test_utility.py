@@ -53,6 +53,35 @@ def test_numbers_are_regressed_and_classes_are_not() -> None:
     assert isinstance(auroc.compute(with_target(population_tables(300), None)), Undefined)
 
 
+def small(n: int, rare: int, holdout: int) -> Tables:
+    """A target of two classes, `rare` rows of the one, and one of three numbers."""
+    def part(rows: int, few: int, seed: int):
+        x = np.random.default_rng(seed).normal(size=rows)
+        cells = {
+            "x": (Kind.DECIMAL, x), "ill": (Kind.CATEGORY, ["yes"] * few + ["no"] * (rows - few)),
+            "grade": (Kind.INTEGER, np.arange(rows) % 3),
+        }
+        return example("small", cells, ill={"categories": ("no", "yes")})
+
+    train, kept, made = part(n, rare * n // holdout, 1), part(holdout, rare, 2), part(n, rare * n // holdout, 3)
+    return Tables(train.table, kept.table, made.table, train.schema, seed=0, min_support=25)
+
+
+def test_why_there_is_no_area_is_said_as_it_is() -> None:
+    few = auroc.compute(with_target(small(400, 20, 80), "ill"))
+    assert isinstance(few, Undefined)
+    assert few.reason == "No class of the target has 25 rows of the holdout and 25 rows beside it."
+    one = auroc.compute(with_target(small(400, 0, 80), "ill"))
+    assert isinstance(one, Undefined)
+    assert "one class" in one.reason
+    coded = auroc.compute(with_target(small(400, 20, 80), "grade"))
+    assert isinstance(coded, Undefined)
+    assert "category" in coded.reason
+    amount = auroc.compute(with_target(small(400, 20, 80), "x"))
+    assert isinstance(amount, Undefined)
+    assert "category" not in amount.reason
+
+
 def test_r2_knows_the_noise() -> None:
     def rows(seed: int):
         rng = np.random.default_rng(seed)

@@ -18,7 +18,7 @@ from reports_for_tests import make_report
 
 from synthloom.domain.errors import InputError
 from synthloom.domain.guarantee import PrivacyGuarantee
-from synthloom.domain.report import Meta, Report
+from synthloom.domain.report import Meta, RefinementEffect, Report
 from synthloom.domain.schema import Kind
 from synthloom.reports.render import from_json, report_json_schema, to_html, to_json, to_pdf
 
@@ -55,6 +55,15 @@ def test_foreign_files_get_a_clear_error(content: bytes, word: str) -> None:
     with pytest.raises(InputError, match=word) as caught:
         from_json(content)
     assert caught.value.do
+
+
+def test_refinements_show_each_measurement_as_drawn_and_after_each_step(report: Report) -> None:
+    drawn, matched = {"utility.ks_mean": 0.071}, {"utility.ks_mean": 0.052}
+    first = RefinementEffect(step="quantile_matching", before=drawn, after=matched)
+    second = RefinementEffect(step="jitter", before=matched, after={"utility.ks_mean": 0.053})
+    html = to_html(report.model_copy(update={"refinements": (first, second)}))
+    assert "Before After quantile matching After jitter" in words_of(html)
+    assert "0.071 0.052 0.053" in words_of(html)
 
 
 def test_an_unknown_field_is_named(report: Report) -> None:

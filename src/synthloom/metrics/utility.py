@@ -29,10 +29,12 @@ def _target(tables: Tables) -> Column | None:
 
 def _is_classes(tables: Tables, column: Column) -> bool:
     """Labels are classes, and so are numbers of only two values."""
-    if column.kind.is_discrete:
-        return True
+    return column.kind.is_discrete or _distinct_numbers(tables, column) <= 2
+
+
+def _distinct_numbers(tables: Tables, column: Column) -> int:
     values = numbers(tables.train, column)
-    return len(np.unique(values[~np.isnan(values)])) <= 2
+    return len(np.unique(values[~np.isnan(values)]))
 
 
 def _unfit(tables: Tables, column: Column | None) -> Undefined | None:
@@ -76,9 +78,9 @@ class _Task:
 
 
 def _with_reference(tables: Tables, score: Any) -> Measured:
-    """Train on synthetic and, unless this is a floor, on real rows too."""
+    """Train on synthetic and, unless the number alone is wanted, on real rows too."""
     value, interval, details = score(2)
-    if not tables.floor:
+    if not (tables.floor or tables.quick):
         tables.check_cancelled()
         details["reference"], reference_interval, _ = score(0)
         details["reference_interval"] = [reference_interval.low, reference_interval.high]
@@ -105,7 +107,9 @@ def auroc(tables: Tables) -> Measured | Undefined:
     if (unfit := _unfit(tables, column)) is not None or column is None:
         return unfit or Undefined(reason="No target column is named.")
     if not _is_classes(tables, column):
-        return Undefined(reason="The target is a number: see utility.r2.")
+        few = _distinct_numbers(tables, column) <= MAX_CLASSES
+        hint = " If its numbers stand for classes, give it the kind category in a schema file." if few else ""
+        return Undefined(reason=f"The target is a number: see utility.r2.{hint}")
     answers = _class_answers(tables, column)
     task = _Task(tables, column, answers)
     if min(len(a) for a in task.answers) < MIN_ROWS:
@@ -113,8 +117,10 @@ def auroc(tables: Tables) -> Measured | Undefined:
     test = task.answers[1]
     need = max(1, tables.min_support)
     judged = [k for k in np.unique(test) if need <= (test == k).sum() <= len(test) - need]
-    if len(judged) < 1 or len(np.unique(test)) < 2:
+    if len(np.unique(test)) < 2:
         return Undefined(reason="The holdout shows one class of the target only.")
+    if not judged:
+        return Undefined(reason=f"No class of the target has {need} rows of the holdout and {need} rows beside it.")
     if len(np.unique(test)) == 2:
         judged = judged[-1:]  # two classes: the area of one is the area of the other
 

@@ -169,16 +169,21 @@ def _attempts(report: Report) -> list[dict[str, Any]]:
     return rows
 
 
-def _refinements(report: Report) -> list[dict[str, str]]:
+def _refinements(report: Report) -> dict[str, Any] | None:
+    """One row per measurement: its value as drawn, then after each step."""
+    effects = report.refinements
+    if not effects:
+        return None
     titles = {m.info.key: m.info.title for m in report.measurements}
-    return [
-        {
-            "step": effect.step.replace("_", " "), "metric": titles.get(key, key),
-            "before": words.number(effect.before[key]),
-            "after": words.number(effect.after[key]) if key in effect.after else "–",
-        }
-        for effect in report.refinements for key in effect.before
-    ]
+    stages = [effects[0].before, *(e.after for e in effects)]
+    keys = dict.fromkeys(key for stage in stages for key in stage)
+    return {
+        "steps": [e.step.replace("_", " ") for e in effects],
+        "rows": [
+            {"metric": titles.get(key, key), "values": [words.number(s[key]) if key in s else "–" for s in stages]}
+            for key in keys
+        ],
+    }
 
 
 def _frontier(report: Report) -> Markup | None:
