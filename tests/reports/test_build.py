@@ -262,7 +262,7 @@ def test_wide_tables_show_their_most_variable_columns(make: Callable[..., Report
 
 
 def test_losses_are_thinned_out_and_keep_their_ends(troubled_report: Report) -> None:
-    assert len(troubled_report.losses) == 400
+    assert len(troubled_report.losses) == 200
     assert (troubled_report.losses[0].iteration, troubled_report.losses[-1].iteration) == (0, 999)
 
 

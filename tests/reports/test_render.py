@@ -47,7 +47,7 @@ def test_json_validates_against_its_published_schema(report: Report, troubled_re
     ("content", "word"),
     [
         (b"\x89PNG", "not JSON"), (b"[1, 2]", "no Synthloom report"), (b'{"a": 1}', "no version"),
-        (b'{"version": true}', "no version"), (b'{"version": 2}', "version 2"), (b'{"version": 1}', "does not fit"),
+        (b'{"version": true}', "no version"), (b'{"version": 3}', "version 3"), (b'{"version": 1}', "does not fit"),
         (b"", "not JSON"), (b'{"version": 0}', "does not fit"),
     ],
 )
@@ -55,6 +55,12 @@ def test_foreign_files_get_a_clear_error(content: bytes, word: str) -> None:
     with pytest.raises(InputError, match=word) as caught:
         from_json(content)
     assert caught.value.do
+
+
+def test_a_report_of_the_first_version_is_read(report: Report) -> None:
+    old = json.loads(to_json(report)) | {"version": 1}
+    del old["race"]
+    assert from_json(json.dumps(old).encode()) == report
 
 
 def test_refinements_show_each_measurement_as_drawn_and_after_each_step(report: Report) -> None:

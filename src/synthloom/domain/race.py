@@ -44,4 +44,4 @@ class Race(_Frozen):
     rows: int = Field(ge=1, description="Training rows kept apart to measure against.")
     repeats: int = Field(1, ge=1, description="Splits that each score is the mean of.")
     heats: tuple[Heat, ...]
-    winner: str
+    winner: str | None = Field(None, description="None where nobody could be measured; rules decided then.")

@@ -14,6 +14,7 @@ from synthloom.domain.event import Fallback, Loss, Notice
 from synthloom.domain.guarantee import Guarantee
 from synthloom.domain.measurement import Measurement, Verdict
 from synthloom.domain.plan import Plan, PrivacyLevel
+from synthloom.domain.race import Race
 from synthloom.domain.run import Attempt, DPRequest
 from synthloom.domain.schema import Kind, SurvivalColumns
 
@@ -129,7 +130,7 @@ class Meta(_Frozen):
 class Report(_Frozen):
     """The whole report; `utility`, `privacy` and `fairness` repeat the measurements as plain numbers by key."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     outcome: Literal["passed", "failed", "not_judged"] = Field(
         description="Whether every verdict of the delivered attempt passed."
     )
@@ -138,6 +139,7 @@ class Report(_Frozen):
     fairness: dict[str, FiniteFloat | None]
     meta: Meta
     plan: Plan | None = Field(None, description="None when data made elsewhere was evaluated.")
+    race: Race | None = Field(None, description="Which methods were measured before one was chosen, and how they did.")
     guarantee: Guarantee
     protection: Protection | None = None
     measurements: tuple[Measurement, ...]

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from synthloom.domain.measurement import Measurement, Threshold, Verdict
 from synthloom.domain.plan import Plan, PrivacyLevel, Refinement
 
-
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 

@@ -39,6 +39,7 @@ class Tables:
         cancelled: Asked between pieces of long work.
         min_support: No detail is given about fewer distinct records.
         floor: True when half of the holdout stands in for synthetic data (real against real).
+        quick: True when many tables are measured to be compared: work that only explains a number is left out.
     """
 
     train: pd.DataFrame
@@ -49,6 +50,7 @@ class Tables:
     cancelled: Cancelled = never
     min_support: int = 5
     floor: bool = False
+    quick: bool = False
     _shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def rng(self, purpose: str) -> np.random.Generator:

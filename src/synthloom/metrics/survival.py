@@ -192,7 +192,7 @@ def c_index(tables: Tables) -> Measured | Undefined:
     if result is None:
         return Undefined(reason="A Cox model cannot be fitted on the synthetic rows, or no holdout rows compared.")
     details: dict[str, Any] = {"rows": {"fit": min(len(usable["synthetic"][0]), FIT_ROWS), "test": len(test)}}
-    if not tables.floor and (reference := score("train", tables.train)) is not None:
+    if not (tables.floor or tables.quick) and (reference := score("train", tables.train)) is not None:
         details["reference"] = reference[0]
         details["reference_interval"] = [reference[1].low, reference[1].high]
         details["gap"] = reference[0] - result[0]

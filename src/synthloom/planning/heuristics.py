@@ -91,7 +91,8 @@ def first_plan(
         method = resolve_method(request.method, known)
         if (missing := lacking(method)) is not None:
             raise missing
-        return plan_for(method, request, "The method was asked for by name.").model_copy(update={"decided_by": "person"})
+        plan = plan_for(method, request, "The method was asked for by name.")
+        return plan.model_copy(update={"decided_by": "person"})
     order, skipped = candidates(schema, n_rows, request, known)
     name = order[0]
     reason = _sentence(f"{_describe(schema, n_rows)}. {skipped}{name} is chosen{_strength(name)}")

@@ -12,6 +12,7 @@ from synthloom.domain.event import Fallback, Loss, Notice
 from synthloom.domain.guarantee import Guarantee, PrivacyGuarantee
 from synthloom.domain.measurement import Failed, Measured, Measurement, Threshold, Undefined, Verdict
 from synthloom.domain.plan import Plan
+from synthloom.domain.race import Race
 from synthloom.domain.report import ColumnReport, Meta, Protection, RefinementEffect, Report
 from synthloom.domain.run import Attempt, DPRequest
 from synthloom.domain.schema import Column, Schema
@@ -34,7 +35,7 @@ def build_report(
     plan: Plan | None, guarantee: Guarantee, protection: Protection | None, measurements: Sequence[Measurement],
     verdicts: Sequence[Verdict], attempts: Sequence[Attempt] = (), refinements: Sequence[RefinementEffect] = (),
     fallbacks: Sequence[Fallback] = (), notices: Sequence[Notice] = (), losses: Sequence[Loss] = (),
-    dp: DPRequest | None = None,
+    dp: DPRequest | None = None, race: Race | None = None,
 ) -> Report:
     """Put everything a person needs to trust the data, or not to, into one report.
 
@@ -53,8 +54,9 @@ def build_report(
         refinements: Post-processing steps with metrics before and after.
         fallbacks: Every step down from what was asked; they head the report.
         notices: What the person should know.
-        losses: Training losses, thinned out to at most 400 per name.
+        losses: Training losses of the delivered attempt, thinned out to at most 200 per name.
         dp: Differential privacy as asked for.
+        race: How the first plan was chosen, where by measuring.
     """
     if holdout is not None and tuple(holdout.columns) != schema.names:
         raise ContractError("the holdout's columns are not the schema's.")
@@ -72,7 +74,7 @@ def build_report(
             **numbers["privacy"], "dp_requested": dp is not None, "dp_effective": effective, "dp_epsilon": epsilon,
         },
         fairness=numbers["fairness"],
-        meta=meta, plan=plan, guarantee=guarantee, protection=protection, measurements=tuple(measurements),
+        meta=meta, plan=plan, race=race, guarantee=guarantee, protection=protection, measurements=tuple(measurements),
         verdicts=tuple(verdicts), columns=columns, associations=associations(train, synthetic, shown, omitted),
         refinements=tuple(refinements), attempts=tuple(attempts), fallbacks=tuple(fallbacks), notices=tuple(notices),
         losses=_thin_out(losses), dropped=schema.dropped, target=schema.target, survival=schema.survival, dp=dp,
@@ -173,7 +175,7 @@ def _entropy(column: ColumnReport) -> float:
     return float(-(p * np.log(p)).sum()) * (1 - column.missing_real)
 
 
-def _thin_out(losses: Sequence[Loss], most: int = 400) -> tuple[Loss, ...]:
+def _thin_out(losses: Sequence[Loss], most: int = 200) -> tuple[Loss, ...]:
     kept: list[Loss] = []
     for name in dict.fromkeys(loss.name for loss in losses):
         own = [loss for loss in losses if loss.name == name]

@@ -14,8 +14,8 @@ from synthloom.domain.report import Report
 from synthloom.reports.svg import clean
 from synthloom.reports.view import view
 
-REPORT_VERSION = 1
-SCHEMA_ID = "urn:synthloom:report:1"
+REPORT_VERSION = 2
+SCHEMA_ID = "urn:synthloom:report:2"
 
 
 def to_json(report: Report) -> bytes:
@@ -40,9 +40,11 @@ def from_json(content: bytes) -> Report:
         raise InputError("it is JSON, but no Synthloom report: it has no version.", where="report", do=do)
     if version > REPORT_VERSION:
         raise InputError(
-            f"it is of version {version}; this release reads version {REPORT_VERSION}.", where="report",
+            f"it is of version {version}; this release reads up to version {REPORT_VERSION}.", where="report",
             do="Upgrade synthloom.",
         )
+    if version == 1:  # as version 2, but without a race
+        content = json.dumps(loaded | {"version": REPORT_VERSION}).encode()
     try:
         return Report.model_validate_json(content)
     except ValidationError as error:

@@ -2,52 +2,49 @@
 
 split → plan → fit → sample → refine → measure → verdict → next attempt or done → report
 
-Pure: it touches no file, no clock and no environment, takes all its randomness from the generator it is given, and
-tells what happens through `emit`. Each stage is a `StepStarted`, `Progress` from 0 to 1, and a `StepFinished`; a stage
-that raises is never finished.
+Pure: it touches no file and no environment, takes all its randomness from the generator it is given, and tells what
+happens through `emit`. It looks at a clock only where a budget of time is asked for. Each stage is a `StepStarted`,
+`Progress` from 0 to 1, and a `StepFinished`; a stage that raises is never finished.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from synthloom.domain.errors import CancelledError, FitError, PrivacyError, TableError
+from synthloom.domain.errors import FitError, PrivacyError, TableError
 from synthloom.domain.event import (
     Cancelled,
     Emit,
-    Event,
     Fallback,
     Loss,
     Notice,
     Progress,
-    StepFinished,
-    StepStarted,
     ignore,
     never,
 )
-from synthloom.domain.guarantee import NoGuarantee
-from synthloom.domain.measurement import Measurement, Threshold, Verdict
+from synthloom.domain.measurement import Measurement
 from synthloom.domain.plan import Plan, Refinement
+from synthloom.domain.race import Race
 from synthloom.domain.report import Meta, Protection, RefinementEffect, Report
-from synthloom.domain.run import DEFAULT_THRESHOLDS, Attempt, RunRequest
+from synthloom.domain.run import Attempt, RunRequest
 from synthloom.domain.schema import Schema
+from synthloom.engine.stages import Run, Stage, chosen, summary
 from synthloom.metrics.contract import Metric, Tables
 from synthloom.metrics.runner import measure
-from synthloom.planning.heuristics import fallback_plan, first_plan, next_plan
+from synthloom.planning.heuristics import fallback_plan, first_plan, next_plan, within_budget
+from synthloom.planning.race import Stopwatch, contest, run_race
 from synthloom.refine import refine
-from synthloom.registry import AnyMethod, create_synthesizer
-from synthloom.registry import metrics as all_metrics
+from synthloom.registry import AnyMethod, create_synthesizer, resolve_method
 from synthloom.reports.build import build_report, judge
 from synthloom.synthesizer import Synthesizer
 from synthloom.tables.canonical import check_canonical
 from synthloom.tables.dataset import Dataset
 from synthloom.tables.release import recast
-from synthloom.tables.rng import child
 from synthloom.tables.split import split_holdout
 
 MIN_ROWS = 20
@@ -77,14 +74,6 @@ class RunResult:
 
 
 @dataclass
-class _Stage:
-    """A running stage: where its events go, and what its end will say."""
-
-    emit: Emit
-    message: str = ""
-
-
-@dataclass
 class _Candidate:
     """One attempt with what it made."""
 
@@ -92,6 +81,7 @@ class _Candidate:
     data: pd.DataFrame
     synthesizer: Synthesizer
     effects: tuple[RefinementEffect, ...]
+    losses: tuple[Loss, ...]
 
     def badness(self) -> tuple[int, int, float, int]:
         """Smaller is better: failed privacy verdicts, failed others, how far beyond their limits, number."""
@@ -101,65 +91,23 @@ class _Candidate:
         return private, len(failed) - private, beyond, self.attempt.number
 
 
-@dataclass
-class _Run:
-    """What all stages of a run share."""
-
-    request: RunRequest
-    root: int
-    listener: Emit
-    cancelled: Cancelled
-    metrics: tuple[Metric, ...]
-    known: Mapping[str, AnyMethod] | None = None
-    events: list[Event] = field(default_factory=list)
-
-    def rng(self, *names: str | int) -> np.random.Generator:
-        """A random stream of its own for each purpose."""
-        stream: np.random.Generator = child(self.root, *names)
-        return stream
-
-    def emit(self, event: Event) -> None:
-        """Tell the listener, and keep what the report will show."""
-        if isinstance(event, (Fallback, Notice, Loss)):
-            self.events.append(event)
-        self.listener(event)
-
-    def check(self) -> None:
-        """Raise CancelledError when the run is cancelled."""
-        if self.cancelled():
-            raise CancelledError("the run was cancelled.")
-
-    @contextmanager
-    def stage(self, name: str, attempt: int = 1) -> Iterator[_Stage]:
-        """Announce a stage, relay progress under its name, and close it."""
-
-        def relay(event: Event) -> None:
-            self.emit(event.model_copy(update={"step": name}) if isinstance(event, Progress) else event)
-
-        self.check()
-        self.emit(StepStarted(step=name, attempt=attempt))
-        self.emit(Progress(step=name, fraction=0.0))
-        stage = _Stage(relay)
-        yield stage
-        self.check()
-        self.emit(Progress(step=name, fraction=1.0))
-        self.emit(StepFinished(step=name, attempt=attempt, message=stage.message))
-
-
 def execute_pipeline(
     dataset: Dataset, request: RunRequest, rng: np.random.Generator, emit: Emit = ignore, cancelled: Cancelled = never,
     *, known: Mapping[str, AnyMethod] | None = None, metrics: Sequence[Metric] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> RunResult:
     """Carry one request through the pipeline.
 
     Args:
         dataset: The table; not changed, and not kept.
         request: What is asked for. Its `seed` is only written into the report: randomness comes from `rng`.
-        rng: Source of all randomness; the same state gives the same result on the same machine.
+        rng: Source of all randomness; the same state gives the same result on the same machine, but for what a budget
+            of time leaves to the machine's speed.
         emit: Hears of every stage, its progress, and everything the person should know.
         cancelled: Asked between and within stages; when true, CancelledError is raised within a second.
         known: Methods to choose from in place of the installed ones.
         metrics: What to measure; None: everything.
+        clock: Seconds, for a budget of time; without one it is not looked at.
 
     Returns:
         The best attempt: one that passed all verdicts, else the one with the fewest failed privacy verdicts, then
@@ -172,20 +120,22 @@ def execute_pipeline(
         CancelledError: cancelled.
     """
     _check_request(dataset, request)
-    run = _Run(request, int(rng.integers(2**63)), emit, cancelled, _chosen(metrics), known)
+    run = Run(request, int(rng.integers(2**63)), emit, cancelled, chosen(metrics), known)
     with run.stage("split") as stage:
         rows = _split(dataset, run, stage)
     attempts: list[Attempt] = []
     unfit: list[str] = []
     best: _Candidate | None = None
-    plan: Plan | None = _first(run, rows)
+    choice = _first(run, rows, clock)
+    plan: Plan | None = choice.plan
     while plan is not None:
         number = len(attempts) + 1
+        plan = within_budget(plan, request, choice.seconds(number, request), known)
         try:
             synthesizer = _fit(run, rows, plan, number)
         except FitError as error:
             unfit.append(plan.method)
-            plan = _after_unfit(run, rows, error, [*unfit, *(a.plan.method for a in attempts)])
+            plan = _after_unfit(run, rows, error, [*unfit, *(a.plan.method for a in attempts)], choice)
             if plan is None and best is None:
                 raise
             if plan is None:
@@ -196,10 +146,10 @@ def execute_pipeline(
         if best is None or candidate.badness() < best.badness():
             best = candidate
         passed_or_spent = candidate.attempt.passed or number >= request.max_attempts
-        plan = None if passed_or_spent else _next(run, rows, attempts, unfit)
+        plan = None if passed_or_spent else _next(run, rows, attempts, unfit, choice)
     if best is None:
         raise FitError("no plan was tried.", do="Name a method that is installed; `synthloom methods` lists them.")
-    return _finish(run, rows, best, attempts)
+    return _finish(run, rows, best, attempts, choice.race)
 
 
 @dataclass(frozen=True)
@@ -216,10 +166,6 @@ class _Rows:
 
     def __len__(self) -> int:
         return len(self.dataset.frame)
-
-
-def _chosen(given: Sequence[Metric] | None) -> tuple[Metric, ...]:
-    return tuple(all_metrics() if given is None else given)
 
 
 def _check_request(dataset: Dataset, request: RunRequest) -> None:
@@ -241,7 +187,7 @@ def _check_request(dataset: Dataset, request: RunRequest) -> None:
         )
 
 
-def _split(dataset: Dataset, run: _Run, stage: _Stage) -> _Rows:
+def _split(dataset: Dataset, run: Run, stage: Stage) -> _Rows:
     share = run.request.holdout or min(_HOLDOUT_SHARE, _HOLDOUT_ROWS / max(len(dataset.frame), 1))
     train, holdout = split_holdout(dataset.frame, dataset.schema, share, run.rng("split"))
     stage.message = f"{len(train)} rows to learn from, {len(holdout)} kept back to measure against."
@@ -254,28 +200,78 @@ def _split(dataset: Dataset, run: _Run, stage: _Stage) -> _Rows:
     return _Rows(dataset, train, None)
 
 
-def _first(run: _Run, rows: _Rows) -> Plan:
+@dataclass(frozen=True)
+class _Choice:
+    """The first plan, how it was chosen, and the budget running out."""
+
+    plan: Plan
+    watch: Stopwatch | None = None
+    race: Race | None = None
+    ranking: tuple[str, ...] = ()
+
+    def seconds(self, number: int, request: RunRequest) -> float | None:
+        """Seconds an attempt may learn: the first what is left of the budget, a later one a whole one; None: no end."""
+        if self.watch is None or request.budget is None:
+            return None
+        return max(self.watch.left, request.budget / 10) if number == 1 else request.budget
+
+
+def _first(run: Run, rows: _Rows, clock: Callable[[], float]) -> _Choice:
+    watch = Stopwatch(run.request.budget, clock) if run.request.budget is not None else None
     with run.stage("plan") as stage:
-        plan = first_plan(rows.schema, len(rows), run.request, known=run.known)
-        stage.message = plan.reason
-    return plan
+        choice = _choose(run, rows, stage, watch)
+        stage.message = choice.plan.reason
+        wanted = run.request.device
+        if wanted in ("cuda", "mps") and not resolve_method(choice.plan.method, run.known).device_params(wanted):
+            run.emit(Notice(
+                code="device", message=f"{choice.plan.method} runs on the CPU; it has no use for device {wanted}.",
+            ))
+    return choice
 
 
-def _next(run: _Run, rows: _Rows, attempts: Sequence[Attempt], unfit: Sequence[str]) -> Plan | None:
+def _choose(run: Run, rows: _Rows, stage: Stage, watch: Stopwatch | None) -> _Choice:
+    """By a race where one is asked for and can be held, else by rules or the person's own word."""
+    names, why = contest(rows.schema, len(rows.train), run.request, run.known)
+    plan = first_plan(rows.schema, len(rows), run.request, known=run.known)
+    if watch is None or not names:
+        return _Choice(plan.model_copy(update={"reason": f"{plan.reason} {why}".strip()}), watch)
+    result = run_race(
+        rows.train, rows.schema, run.request, watch, stream=run.rng, emit=stage.emit, cancelled=run.cancelled,
+        known=run.known,
+    )
+    if result is None:
+        why = "Nothing was measured beforehand: too few rows can be kept apart that no other row equals."
+        return _Choice(plan.model_copy(update={"reason": f"{plan.reason} {why}"}), watch)
+    if result.plan is None:
+        plan = plan.model_copy(update={"reason": f"No candidate could be measured in time. {plan.reason}"})
+        return _Choice(plan, watch, result.race)
+    return _Choice(result.plan, watch, result.race, result.ranking)
+
+
+def _next(
+    run: Run, rows: _Rows, attempts: Sequence[Attempt], unfit: Sequence[str], choice: _Choice
+) -> Plan | None:
     with run.stage("plan", len(attempts) + 1) as stage:
-        plan = next_plan(rows.schema, len(rows), run.request, attempts, unfit=unfit, known=run.known)
+        plan = next_plan(
+            rows.schema, len(rows), run.request, attempts, unfit=unfit, best_first=choice.ranking, known=run.known
+        )
         stage.message = plan.reason if plan else "Nothing new is left to try."
     return plan
 
 
-def _after_unfit(run: _Run, rows: _Rows, error: FitError, done: Sequence[str]) -> Plan | None:
-    plan = fallback_plan(rows.schema, len(rows), run.request, done, known=run.known)
+def _after_unfit(
+    run: Run, rows: _Rows, error: FitError, done: Sequence[str], choice: _Choice
+) -> Plan | None:
+    plan = fallback_plan(
+        rows.schema, len(rows), run.request, done, best_first=choice.ranking, known=run.known
+    )
     if plan is not None:
         run.emit(Fallback(wanted=done[0], used=plan.method, reason=error.text()))
     return plan
 
 
-def _fit(run: _Run, rows: _Rows, plan: Plan, number: int) -> Synthesizer:
+def _fit(run: Run, rows: _Rows, plan: Plan, number: int) -> Synthesizer:
+    run.losses.clear()
     with run.stage("fit", number) as stage:
         synthesizer = create_synthesizer(
             plan.method, plan.params, backend=plan.backend, privacy=run.request.privacy, dp=run.request.dp,
@@ -289,7 +285,7 @@ def _fit(run: _Run, rows: _Rows, plan: Plan, number: int) -> Synthesizer:
 
 
 def _attempt(
-    run: _Run, rows: _Rows, synthesizer: Synthesizer, plan: Plan, before: Sequence[Attempt]
+    run: Run, rows: _Rows, synthesizer: Synthesizer, plan: Plan, before: Sequence[Attempt]
 ) -> _Candidate:
     """Sample, refine, measure, judge."""
     number = len(before) + 1
@@ -309,12 +305,12 @@ def _attempt(
             measured = _with_floors(measured, before[0].measurements)
     with run.stage("verdict", number) as stage:
         verdicts = judge(measured, run.request.thresholds)
-        stage.message = _summary(verdicts)
+        stage.message = summary(verdicts)
     attempt = Attempt(number=number, plan=plan, measurements=measured, verdicts=verdicts)
-    return _Candidate(attempt, recast(data, synthesizer.schema), synthesizer, effects)
+    return _Candidate(attempt, recast(data, synthesizer.schema), synthesizer, effects, tuple(run.losses))
 
 
-def _tables(run: _Run, rows: _Rows, data: pd.DataFrame, synthesizer: Synthesizer) -> Tables:
+def _tables(run: Run, rows: _Rows, data: pd.DataFrame, synthesizer: Synthesizer) -> Tables:
     seed = int(run.rng("measure").integers(2**31))
     return Tables(
         rows.train, rows.holdout, data, rows.schema, seed=seed, cancelled=run.cancelled,
@@ -332,7 +328,7 @@ def _with_floors(measured: Sequence[Measurement], first: Sequence[Measurement]) 
 class _Refining:
     """Refinement steps on one attempt's rows, with quick metrics before and after each."""
 
-    run: _Run
+    run: Run
     rows: _Rows
     synthesizer: Synthesizer
     emit: Emit
@@ -362,25 +358,19 @@ class _Refining:
         return {m.info.key: m.value for m in measure(tables, chosen, floors=False) if m.value is not None}
 
 
-def _summary(verdicts: Sequence[Verdict]) -> str:
-    if not verdicts:
-        return "No thresholds were given, so nothing was judged."
-    failed = [v.threshold.name for v in verdicts if not v.passed]
-    head = f"{len(verdicts) - len(failed)} of {len(verdicts)} verdicts passed"
-    return f"{head}; not {', '.join(failed)}." if failed else f"{head}."
-
-
 def _support(synthesizer: Synthesizer) -> int | None:
     """Fewest records behind a released value, where the method has such a setting."""
     value = getattr(synthesizer.params, "min_support", None)
     return value if isinstance(value, int) else None
 
 
-def _finish(run: _Run, rows: _Rows, best: _Candidate, attempts: Sequence[Attempt]) -> RunResult:
+def _finish(
+    run: Run, rows: _Rows, best: _Candidate, attempts: Sequence[Attempt], race: Race | None
+) -> RunResult:
     with run.stage("report", len(attempts)) as stage:
         if not best.attempt.passed:
             run.emit(_not_passed(best.attempt, attempts))
-        report = _report(run, rows, best, attempts)
+        report = _report(run, rows, best, attempts, race)
         stage.message = f"The report is on attempt {best.attempt.number} of {len(attempts)}."
     return RunResult(best.data, best.synthesizer, report, tuple(attempts))
 
@@ -395,7 +385,9 @@ def _not_passed(best: Attempt, attempts: Sequence[Attempt]) -> Notice:
     ))
 
 
-def _report(run: _Run, rows: _Rows, best: _Candidate, attempts: Sequence[Attempt]) -> Report:
+def _report(
+    run: Run, rows: _Rows, best: _Candidate, attempts: Sequence[Attempt], race: Race | None
+) -> Report:
     plan, synthesizer = best.attempt.plan, best.synthesizer
     meta = Meta(
         model=plan.method, backend=synthesizer.backend, attempt=best.attempt.number, n_real=len(rows),
@@ -407,74 +399,16 @@ def _report(run: _Run, rows: _Rows, best: _Candidate, attempts: Sequence[Attempt
         meta=meta, plan=plan,
         guarantee=synthesizer.guarantee, protection=_protection(run, synthesizer),
         measurements=best.attempt.measurements, verdicts=best.attempt.verdicts, attempts=attempts,
-        refinements=best.effects, dp=run.request.dp,
+        refinements=best.effects, dp=run.request.dp, race=race, losses=best.losses,
         fallbacks=[e for e in run.events if isinstance(e, Fallback)],
         notices=[e for e in run.events if isinstance(e, Notice)],
-        losses=[e for e in run.events if isinstance(e, Loss)],
     )
 
 
-def _protection(run: _Run, synthesizer: Synthesizer) -> Protection | None:
+def _protection(run: Run, synthesizer: Synthesizer) -> Protection | None:
     """Where the delivered attempt stands: the level whose settings it has, and these settings."""
     support = _support(synthesizer)
     if support is None:
         return None
     level = synthesizer.privacy_level or run.request.privacy
     return Protection(level=level, min_support=support, settings=synthesizer.privacy_settings)
-
-
-def evaluate(
-    train: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame | None, schema: Schema, *,
-    thresholds: Sequence[Threshold] = DEFAULT_THRESHOLDS, seed: int = 0, dataset: str | None = None,
-    data_hash: str | None = None, notices: Sequence[Notice] = (), metrics: Sequence[Metric] | None = None,
-    emit: Emit = ignore, cancelled: Cancelled = never,
-) -> Report:
-    """Measure synthetic rows that any tool has made.
-
-    Nothing is known about how they were made, so nothing is promised about privacy. Without a holdout, what needs
-    rows the tool has not seen (membership, usefulness for prediction, the floor of real against real) is undefined:
-    splitting `train` would not help, as the tool has learnt from both halves.
-
-    Args:
-        train: Canonical rows the tool has learnt from.
-        synthetic: Canonical rows it made.
-        holdout: Canonical rows of the same source it has not seen, or None.
-        schema: The one schema of all three.
-        thresholds: What the verdicts are held against.
-        seed: Seed of every random choice a metric makes.
-        dataset: Name of the real table, for people.
-        data_hash: Its sha256.
-        notices: What happened before that the person should know.
-        metrics: What to measure; None: everything.
-        emit: Hears of every stage and its progress.
-        cancelled: Asked often; when true, CancelledError is raised.
-
-    Raises:
-        TableError: a table has no rows.
-        CancelledError: cancelled.
-    """
-    kept = holdout if holdout is not None and len(holdout) else None
-    for name, table in (("real", train), ("synthetic", synthetic), ("holdout", kept)):
-        if table is not None:
-            check_canonical(table, schema)
-            if not len(table):
-                raise TableError("there are no rows to measure.", where=f"{name} table")
-    run = _Run(RunRequest(seed=seed, thresholds=tuple(thresholds)), seed, emit, cancelled, _chosen(metrics))
-    run.events.extend(notices)
-    with run.stage("measure") as stage:
-        tables = Tables(train, kept, synthetic, schema, seed=seed, cancelled=cancelled)
-        measured = measure(tables, run.metrics, stage.emit)
-    with run.stage("verdict") as stage:
-        verdicts = judge(measured, thresholds)
-        stage.message = _summary(verdicts)
-    with run.stage("report"):
-        n_holdout = 0 if kept is None else len(kept)
-        meta = Meta(
-            model="unknown", backend="external", attempt=1, n_real=len(train) + n_holdout, n_train=len(train),
-            n_holdout=n_holdout, n_synth=len(synthetic), seed=seed, data_hash=data_hash, dataset=dataset,
-        )
-        return build_report(
-            train=train, holdout=kept, synthetic=synthetic, schema=schema, meta=meta, plan=None,
-            guarantee=NoGuarantee(), protection=None, measurements=measured, verdicts=verdicts,
-            notices=[e for e in run.events if isinstance(e, Notice)],
-        )

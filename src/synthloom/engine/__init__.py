@@ -1,0 +1,6 @@
+"""One request carried through all stages, and rows of other tools measured. Pure: no files, no environment."""
+
+from synthloom.engine.evaluate import evaluate
+from synthloom.engine.pipeline import MIN_ROWS, REFINE_KEYS, RunResult, execute_pipeline
+
+__all__ = ["MIN_ROWS", "REFINE_KEYS", "RunResult", "evaluate", "execute_pipeline"]

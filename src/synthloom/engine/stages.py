@@ -1,0 +1,96 @@
+"""What the stages of a run share: how they announce themselves, where their events go, their randomness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from synthloom.domain.errors import CancelledError
+from synthloom.domain.event import (
+    Cancelled,
+    Emit,
+    Event,
+    Fallback,
+    Loss,
+    Notice,
+    Progress,
+    StepFinished,
+    StepStarted,
+)
+from synthloom.domain.measurement import Verdict
+from synthloom.domain.run import RunRequest
+from synthloom.metrics.contract import Metric
+from synthloom.registry import AnyMethod
+from synthloom.registry import metrics as all_metrics
+from synthloom.tables.rng import child
+
+
+@dataclass
+class Stage:
+    """A running stage: where its events go, and what its end will say."""
+
+    emit: Emit
+    message: str = ""
+
+
+@dataclass
+class Run:
+    """What all stages of a run share."""
+
+    request: RunRequest
+    root: int
+    listener: Emit
+    cancelled: Cancelled
+    metrics: tuple[Metric, ...]
+    known: Mapping[str, AnyMethod] | None = None
+    events: list[Event] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)  # of the running attempt
+
+    def rng(self, *names: str | int) -> np.random.Generator:
+        """A random stream of its own for each purpose."""
+        stream: np.random.Generator = child(self.root, *names)
+        return stream
+
+    def emit(self, event: Event) -> None:
+        """Tell the listener, and keep what the report will show."""
+        if isinstance(event, (Fallback, Notice)):
+            self.events.append(event)
+        elif isinstance(event, Loss):
+            self.losses.append(event)
+        self.listener(event)
+
+    def check(self) -> None:
+        """Raise CancelledError when the run is cancelled."""
+        if self.cancelled():
+            raise CancelledError("the run was cancelled.")
+
+    @contextmanager
+    def stage(self, name: str, attempt: int = 1) -> Iterator[Stage]:
+        """Announce a stage, relay progress under its name, and close it."""
+
+        def relay(event: Event) -> None:
+            self.emit(event.model_copy(update={"step": name}) if isinstance(event, Progress) else event)
+
+        self.check()
+        self.emit(StepStarted(step=name, attempt=attempt))
+        self.emit(Progress(step=name, fraction=0.0))
+        stage = Stage(relay)
+        yield stage
+        self.check()
+        self.emit(Progress(step=name, fraction=1.0))
+        self.emit(StepFinished(step=name, attempt=attempt, message=stage.message))
+
+
+def chosen(given: Sequence[Metric] | None) -> tuple[Metric, ...]:
+    return tuple(all_metrics() if given is None else given)
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    if not verdicts:
+        return "No thresholds were given, so nothing was judged."
+    failed = [v.threshold.name for v in verdicts if not v.passed]
+    head = f"{len(verdicts) - len(failed)} of {len(verdicts)} verdicts passed"
+    return f"{head}; not {', '.join(failed)}." if failed else f"{head}."
