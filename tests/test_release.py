@@ -19,7 +19,7 @@ from synthloom.engine import execute_pipeline
 from synthloom.registry import create_synthesizer, load_synthesizer, metrics
 from synthloom.tables.canonical import check_canonical
 from synthloom.tables.dataset import Dataset
-from synthloom.tables.release import hide_rare_labels, recast, released_schema
+from synthloom.tables.release import hide_rare_labels, recast, released_schema, rounded
 from synthloom.testing.example_tables import example
 
 RARE = ("Wolfsbane syndrome", "Quartz fever")
@@ -68,6 +68,38 @@ def test_exactly_the_rare_labels_are_hidden(cells, support, ordered):
     assert table["a"].cat.codes.equals(one.table["a"].cat.codes)
     common = table[one.table["a"].isin(often)].reset_index(drop=True)
     assert recast(common, released)["a"].astype(object).tolist() == [c for c in cells if c in often]
+
+
+@pytest.mark.parametrize(
+    ("missing", "rows", "told"),
+    [(0, 200, 0.0), (1, 200, 0.0), (4, 200, 0.0), (5, 200, 0.025), (61, 183, 0.333), (195, 200, 0.975), (196, 200, 1.0),
+     (200, 200, 1.0), (3, 4, 0.0), (4, 4, 1.0)],
+)
+def test_a_share_of_missing_cells_rests_on_enough_records(missing, rows, told):
+    cells = [None] * missing + [1.5] * (rows - missing)
+    gaps = example("gaps", {"x": (Kind.DECIMAL, cells), "y": (Kind.INTEGER, range(rows))})
+    _, working, _ = hide_rare_labels(gaps.table, gaps.schema, 5)
+    assert working["x"].missing_rate == told
+    assert working["y"].missing_rate == 0
+
+
+def test_a_number_of_distinct_values_is_told_roughly():
+    assert [rounded(n) for n in (0, 1, 99, 101, 105, 1_459, 123_456)] == [0, 1, 99, 100, 100, 1_500, 120_000]
+    many = example("many", {"x": (Kind.DECIMAL, np.arange(1234) / 8)})
+    assert hide_rare_labels(many.table, many.schema, 5)[1]["x"].n_unique == 1200
+
+
+def test_a_model_tells_of_missing_cells_of_the_rows_learnt_from_only():
+    rows = 400
+    odd = example("odd", {
+        "x": (Kind.DECIMAL, [None, *np.arange(rows - 1) / 4]), "y": (Kind.INTEGER, range(rows)),
+    })
+    result = execute_pipeline(
+        Dataset(odd.table, odd.schema, "odd.csv", "0" * 64), RunRequest(method="cart"), np.random.default_rng(0),
+        metrics=(),
+    )
+    assert result.synthesizer.schema["x"].missing_rate == 0
+    assert load_synthesizer(result.synthesizer.to_bytes()).schema["x"].missing_rate == 0
 
 
 def test_nothing_is_hidden_where_nothing_is_rare():

@@ -1,9 +1,12 @@
-"""What of a schema may leave the house: the labels that enough records share.
+"""What of a schema may leave the house: the labels and shares of missing cells that enough records stand behind.
 
 A schema knows every label of the table, also those that one record alone holds, and it travels with the model and with
 every categorical frame. So a method learns under a *working* schema, in which rare labels stand as numbered
 placeholders in their places, and people see the *released* schema, without them. Which method it is does not matter:
 what it never draws, it can have under any name.
+
+How many cells are missing is told of the rows learnt from, and only where enough of them lack a cell; how many values a
+column has is told roughly, as it counts the rare ones too.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ _OPEN_KINDS = (Kind.CATEGORY, Kind.ORDERED)  # of a boolean both words are known
 
 
 def hide_rare_labels(table: pd.DataFrame, schema: Schema, min_support: int) -> tuple[pd.DataFrame, Schema, Hidden]:
-    """A table and its schema with placeholders for labels that fewer than `min_support` rows hold.
+    """A table and its schema with placeholders for labels that fewer than `min_support` rows hold, and rough counts.
 
     Args:
         table: Canonical for `schema`; not changed.
@@ -37,6 +40,9 @@ def hide_rare_labels(table: pd.DataFrame, schema: Schema, min_support: int) -> t
     columns, hidden, changed = [], Hidden(), {}
     for column in schema:
         series = table[column.name]
+        column = column.model_copy(update={  # noqa: PLW2901
+            "missing_rate": _missing_rate(series, min_support), "n_unique": rounded(column.n_unique),
+        })
         if column.kind in _OPEN_KINDS:
             codes = labels_to_codes(series)
             counts = np.bincount(codes[codes >= 0], minlength=len(column.categories))
@@ -53,6 +59,19 @@ def hide_rare_labels(table: pd.DataFrame, schema: Schema, min_support: int) -> t
             changed[column.name] = pd.Series([None] * len(table), dtype=object)
         columns.append(column)
     return _with_columns(table, changed), schema.model_copy(update={"columns": tuple(columns)}), hidden
+
+
+def _missing_rate(series: pd.Series, min_support: int) -> float:
+    """Share of missing cells to three digits; none when fewer than `min_support` are, all when fewer are filled."""
+    n, missing = len(series), int(series.isna().sum())
+    if missing < min(min_support, n):
+        return 0.0
+    return 1.0 if n - missing < min_support else float(f"{missing / n:.3g}")
+
+
+def rounded(count: int) -> int:
+    """A count to two digits: 17 stays, 12,345 becomes 12,000."""
+    return int(float(f"{count:.2g}"))
 
 
 def _with_columns(table: pd.DataFrame, changed: Mapping[str, pd.Series]) -> pd.DataFrame:
