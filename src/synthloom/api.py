@@ -11,7 +11,7 @@ from synthloom.domain.errors import UsageError
 from synthloom.domain.event import Cancelled, Emit, ignore, never
 from synthloom.domain.plan import PrivacyLevel, Refinement
 from synthloom.domain.report import Report
-from synthloom.domain.run import DPRequest
+from synthloom.domain.run import Device, DPRequest, RunRequest
 from synthloom.domain.schema import SchemaOverrides
 from synthloom.settings import Settings
 
@@ -87,6 +87,8 @@ def synthesize(
     refinements: Sequence[Refinement] = (),
     holdout: float | None = None,
     dp: DPRequest | None = None,
+    budget: float | str | None = None,
+    device: Device = "auto",
     drop_text: bool = False,
     emit: Emit = ignore,
     cancelled: Cancelled = never,
@@ -107,6 +109,10 @@ def synthesize(
         holdout: Share of rows kept back to measure against; None: the setting SYNTHLOOM_HOLDOUT, else a
             fifth, at most 2,500 rows.
         dp: Differential privacy, as asked for.
+        budget: Time that choosing and learning may take: seconds, or text such as 2m or 1h30m. With auto, methods are
+            measured within it and the best one learns; "none": rules choose. None: the setting SYNTHLOOM_BUDGET for
+            auto, no limit for a named method.
+        device: Where methods that can use a GPU do their work: auto, cpu, cuda or mps.
         drop_text: Leave columns of free text out, rather than refuse them.
         emit: Hears every event as it happens.
         cancelled: Asked often; when true, CancelledError is raised within a second.
@@ -114,18 +120,20 @@ def synthesize(
     Raises:
         UsageError, InputError, PrivacyError, FitError: each says what was wrong, where, and what to do.
     """
-    from synthloom.service import make_overrides, make_request, run
+    from synthloom.service import choose_budget, make_overrides, make_request, run
 
     settings = Settings.from_environment()
     request = make_request(
         method=method, rows=rows, seed=seed, params=dict(params or {}), refinements=tuple(refinements), dp=dp,
         privacy=settings.privacy if privacy is None else privacy,
         holdout=settings.holdout if holdout is None else holdout,
-        max_attempts=settings.max_attempts, thresholds=settings.thresholds,
+        max_attempts=settings.max_attempts, thresholds=settings.thresholds, device=device,
+        budget=choose_budget(budget, method, settings.budget),
     )
     overrides = make_overrides(_overrides(schema), target=target, survival=survival, drop_text=drop_text)
     command = _command(
         "synthesize(df", method=method, rows=rows, target=target, survival=survival, privacy=request.privacy,
+        budget=_budget(request), device=None if device == "auto" else device,
         params=dict(params or {}) or None, refinements=tuple(refinements) or None, holdout=request.holdout,
         schema=_named(schema), drop_text=drop_text or None, seed=seed,
     )
@@ -199,6 +207,13 @@ def _overrides(schema: SchemaOverrides | Mapping[str, Any] | str | Path | None) 
         f"a schema cannot be a {type(schema).__name__}.", where="schema",
         do="Give a schema file's path, a mapping of the same form, or SchemaOverrides.",
     )
+
+
+def _budget(request: RunRequest) -> float | str | None:
+    """The budget as a command repeats it, whatever the environment says then."""
+    if request.budget is None:
+        return "none" if request.method == "auto" else None
+    return request.budget
 
 
 class _Name(str):

@@ -7,8 +7,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
+from synthloom.domain.budget import read_budget
 from synthloom.domain.errors import UsageError
 from synthloom.domain.measurement import Threshold
 from synthloom.domain.plan import PrivacyLevel
@@ -53,10 +55,23 @@ class Settings(BaseModel):
         3, alias="SYNTHLOOM_MAX_ATTEMPTS", ge=1, le=20,
         description="How many plans a run may try until one passes every verdict.",
     )
+    budget: float | None = Field(
+        120.0, alias="SYNTHLOOM_BUDGET",
+        description="Time that choosing and learning may take in a run with --method auto that names none: seconds, "
+        "60s, 2m or 1h30m. none: nothing is measured beforehand, and rules choose.",
+    )
     log_dir: str | None = Field(
         None, alias="SYNTHLOOM_LOG_DIR", min_length=1,
         description="Folder for the log of an unexpected error; unset: synthloom/ in the system's temporary folder.",
     )
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _read_budget(cls, value: Any) -> float | None:
+        try:
+            return None if value is None else read_budget(value)
+        except UsageError:
+            raise PydanticCustomError("budget", "it is no time such as 60s, 2m or 1h30m, nor none") from None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:

@@ -30,6 +30,7 @@ def inspect(
     schema: opt.SchemaOption = None,
     method: opt.MethodOption = "auto",
     privacy: opt.PrivacyOption = None,
+    budget: opt.BudgetOption = None,
     drop_text: opt.DropTextOption = False,
     write_schema: Annotated[
         Path | None,
@@ -40,12 +41,13 @@ def inspect(
     debug: opt.DebugOption = False,
 ) -> Answer:
     """Show what each column is and why, what is missing, and the plan a run would begin with."""
+    from synthloom.service import choose_budget, make_request
     from synthloom.service import inspect as look
-    from synthloom.service import make_request
 
     environment = settings()
     request = make_request(
         method=method, privacy=environment.privacy if privacy is None else privacy, thresholds=environment.thresholds,
+        budget=choose_budget(budget, method, environment.budget, "--budget"),
     )
     opt.survival_pair(survival)
     source = opt.table_source(table)

@@ -20,22 +20,23 @@ def methods(
     debug: opt.DebugOption = False,
 ) -> Answer:
     """List the methods with their parameters, or one of them."""
-    from synthloom.registry import broken_methods, resolve_method
+    from synthloom.registry import broken_methods, lacking, resolve_method
     from synthloom.registry import methods as installed
 
     chosen = [resolve_method(name)] if name is not None else list(installed().values())
-    found = [_describe(method) for method in chosen]
+    missing = {method.info.name: error.text() for method in chosen if (error := lacking(method)) is not None}
+    found = [_describe(method) | {"available": method.info.name not in missing} for method in chosen]
     broken = {} if name is not None else {key: error.text() for key, error in broken_methods().items()}
 
     def show(console: Console) -> None:
         for position, method in enumerate(found):
             if position:
                 console.print()
-            _show(console, method)
+            _show(console, method, missing.get(method["name"]))
         for key, reason in broken.items():
             console.print(f"\n{key}: cannot be used here. {reason}")
 
-    return Answer(result={"methods": found, "unavailable": broken}, show=show)
+    return Answer(result={"methods": found, "unavailable": missing | broken}, show=show)
 
 
 def _describe(method: Any) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def _describe(method: Any) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, method: dict[str, Any]) -> None:
+def _show(console: Console, method: dict[str, Any], missing: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -62,8 +63,10 @@ def _show(console: Console, method: dict[str, Any]) -> None:
     console.print(Text(f"  {method['summary']}"))
     if marks:
         console.print(Text(f"  Can do: {', '.join(marks)}."))
-    if method["needs"]:
-        console.print(Text(f"  Needs: pip install 'synthloom[{method['needs']}]'"))
+    if missing is not None:
+        console.print(Text.assemble(("  Not available here: ", "bold yellow"), missing))
+    elif method["needs"]:
+        console.print(Text(f"  Needs: pip install 'synthloom[{method['needs']}]' (installed)"))
     grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for part in method["params"]:
         grid.add_row("", Text(part["name"]), Text(f"{part['default']}"), Text(part["description"]))

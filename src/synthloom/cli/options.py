@@ -36,6 +36,17 @@ PrivacyOption = Annotated[
         show_default=False,
     ),
 ]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget", metavar="TIME|none",
+        help="Time that choosing and learning may take: 60s, 2m, 1h30m. With auto, methods are measured within it; "
+        "none: rules choose. Default: SYNTHLOOM_BUDGET for auto, no limit for a named method.",
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where methods that can use a GPU do their work."),
+]
 ParamOption = Annotated[
     list[str] | None,
     typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the method; may be given several times."),

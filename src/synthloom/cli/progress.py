@@ -206,6 +206,8 @@ def event_line(event: ev.Event, tracker: Tracker) -> Text | None:
         return Text.assemble(("✓ ", "green"), f"{name:<28}{tracker.step_seconds:6.1f} s", (note, "dim"))
     if isinstance(event, ev.Fallback):
         return Text.assemble(("! ", "bold yellow"), f"{event.used} instead of {event.wanted}: {event.reason}")
+    if isinstance(event, ev.Notice) and event.code == "heat":
+        return Text(f"  · {event.message}", "dim")
     if isinstance(event, ev.Notice):
         with_place = f"{event.column}: {event.message}" if event.column else event.message
         return Text.assemble(("! ", "yellow"), with_place)

@@ -14,6 +14,7 @@ from synthloom.cli.output import Answer, print_notice
 from synthloom.cli.progress import make_display
 from synthloom.cli.scorecard import failed_verdicts, print_scorecard
 from synthloom.cli.work import perform
+from synthloom.domain.budget import budget_text
 from synthloom.domain.event import Cancelled, Emit
 from synthloom.wiring import Home, local_home, settings
 
@@ -42,6 +43,8 @@ def run(
     survival: opt.SurvivalOption = None,
     schema: opt.SchemaOption = None,
     privacy: opt.PrivacyOption = None,
+    budget: opt.BudgetOption = None,
+    device: opt.DeviceOption = "auto",
     param: opt.ParamOption = None,
     refine: Annotated[
         list[str] | None,
@@ -75,14 +78,15 @@ def run(
 
     Leaves synthetic.csv, synthetic.parquet, model.synthloom, report.json, report.html and report.pdf.
     """
-    from synthloom.service import make_request
+    from synthloom.service import choose_budget, make_request
 
     environment = settings()
     request = make_request(
         method=method, rows=rows, seed=seed, params=opt.named_values(param, "--param"), refinements=tuple(refine or ()),
         privacy=environment.privacy if privacy is None else privacy,
         holdout=environment.holdout if holdout is None else holdout,
-        max_attempts=environment.max_attempts, thresholds=environment.thresholds,
+        max_attempts=environment.max_attempts, thresholds=environment.thresholds, device=device,
+        budget=choose_budget(budget, method, environment.budget, "--budget"),
     )
     pair = opt.survival_pair(survival)
     source = opt.table_source(table)
@@ -134,8 +138,9 @@ def _answer(done: Finished, home: Home, folder: Path, *, require_verdicts: bool)
 
 def report_summary(report: Any) -> dict[str, Any]:
     """The part of a report that scripts want at hand: historical sections, meta and verdicts."""
-    whole = report.model_dump(mode="json", include={"utility", "privacy", "fairness", "meta", "verdicts", "plan"})
-    return {key: whole[key] for key in ("utility", "privacy", "fairness", "meta", "plan", "verdicts")}
+    keys = ("utility", "privacy", "fairness", "meta", "plan", "race", "verdicts")
+    whole = report.model_dump(mode="json", include=set(keys))
+    return {key: whole[key] for key in keys}
 
 
 def size_words(size: int) -> str:
@@ -157,6 +162,9 @@ def _command(
     """The command that does the same again; what the environment set is spelt out where there is an option for it."""
     words = ["synthloom", "run", table, "--out", str(folder), "--seed", str(request.seed), "--method", request.method]
     words += ["--privacy", request.privacy]
+    if request.budget is not None or request.method == "auto":
+        words += ["--budget", "none" if request.budget is None else budget_text(request.budget)]
+    words += ["--device", request.device] if request.device != "auto" else []
     words += ["--holdout", f"{request.holdout:g}"] if request.holdout is not None else []
     words += ["--rows", str(request.rows)] if request.rows is not None else []
     words += ["--target", target] if target is not None else []

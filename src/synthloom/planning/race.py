@@ -24,7 +24,7 @@ from synthloom.domain.race import Heat, Placing, Race
 from synthloom.domain.run import RunRequest
 from synthloom.domain.schema import Schema
 from synthloom.planning.heats import C2ST, CLOSENESS, UTILITY, Stream, Track, Watch, lay_out, run_heat
-from synthloom.planning.heuristics import SMALL, candidates, plan_for, within_budget
+from synthloom.planning.heuristics import SMALL, candidates, first_plan, plan_for, within_budget
 from synthloom.registry import AnyMethod, lacking, methods, resolve_method
 
 FEWEST_ROWS = 250
@@ -102,6 +102,18 @@ def contest(
     if len(names) < 2:
         return [], ""
     return sorted(names, key=lambda n: (bool(usable[n].info.needs), _place(n), n)), ""
+
+
+def outlook(
+    schema: Schema, n_rows: int, request: RunRequest, known: Mapping[str, AnyMethod] | None = None
+) -> Plan:
+    """The plan that a run would begin with without measuring, and in its reason who would race before that."""
+    plan = first_plan(schema, n_rows, request, known=known)
+    names, why = contest(schema, n_rows, request, known)
+    if request.budget is not None and names:
+        why = f"A run measures {', '.join(names)} first, within {budget_text(request.budget)}, and takes the best. "
+        return plan.model_copy(update={"reason": f"{why}Without measuring: {plan.reason}"})
+    return plan.model_copy(update={"reason": f"{plan.reason} {why}".strip()})
 
 
 def absent(
@@ -274,7 +286,7 @@ def heat_text(heat: Heat) -> str:
     """A heat in a sentence."""
     if not heat.scores:
         return f"{heat.method}: {heat.reason[0].lower()}{heat.reason[1:]}"
-    names = {C2ST: "told from real rows with", "utility.shape": "shape", "utility.trend": "trend"}
+    names = {C2ST: "told from real rows with an area of", "utility.shape": "shape", "utility.trend": "trend"}
     names |= dict.fromkeys(UTILITY, "utility") | {"privacy.dcr_share": "DCR share", "privacy.mia_auc": "membership"}
     said = [f"{name} {heat.scores[k].value:.3f}" for k, name in names.items() if k in heat.scores]
     end = "inside the privacy limits" if heat.inside else f"outside the privacy limits. {heat.reason}"

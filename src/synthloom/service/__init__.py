@@ -6,7 +6,7 @@ The engine below is pure; this is where clocks, files and versions come in.
 from synthloom.service.documents import DOCUMENTS, parse_report, render_documents
 from synthloom.service.keeper import Service
 from synthloom.service.recorder import RecordedEvent, Recorder, check_cancelled, recording
-from synthloom.service.requests import make_overrides, make_request
+from synthloom.service.requests import choose_budget, make_overrides, make_request
 from synthloom.service.roads import (
     Finished,
     Inspection,
@@ -22,6 +22,6 @@ from synthloom.service.roads import (
 
 __all__ = [
     "DOCUMENTS", "Finished", "Inspection", "RecordedEvent", "Recorder", "Service", "Source", "check_cancelled",
-    "evaluate", "inspect", "load", "make_overrides", "make_request", "parse_report", "read_raw", "recording",
-    "render_documents", "run", "sample", "versions",
+    "choose_budget", "evaluate", "inspect", "load", "make_overrides", "make_request", "parse_report", "read_raw",
+    "recording", "render_documents", "run", "sample", "versions",
 ]

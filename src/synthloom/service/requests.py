@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from synthloom.domain.budget import read_budget
 from synthloom.domain.errors import UsageError
 from synthloom.domain.run import RunRequest
 from synthloom.domain.schema import SchemaOverrides, SurvivalColumns
@@ -19,6 +20,23 @@ def make_request(**values: Any) -> RunRequest:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(p) for p in first["loc"])
         raise UsageError(f"{name}={first['input']!r} cannot be used: {first['msg'].lower()}.") from None
+
+
+def choose_budget(given: str | float | None, method: str, default: float | None, where: str = "budget") -> float | None:
+    """Seconds that choosing and learning may take; None: no limit, and rules choose a method.
+
+    Args:
+        given: What the person said: seconds, `60s`, `2m`, `1h30m`, or `none`; None: nothing.
+        method: The method asked for.
+        default: The setting; it holds where methods race, as a method that was named is not to be cut short.
+        where: The option, for messages.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    if given is None:
+        return default if method == "auto" else None
+    return read_budget(given, where)
 
 
 def make_overrides(

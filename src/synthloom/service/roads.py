@@ -118,12 +118,12 @@ def inspect(
     emit: Emit = ignore, cancelled: Cancelled = never,
 ) -> Inspection:
     """What a table's columns are, why, and the plan a run with `request` would begin with."""
-    from synthloom.planning.heuristics import first_plan
+    from synthloom.planning.race import outlook
 
     recorder = Recorder(emit)
     dataset = load(source, name=name, overrides=overrides, emit=recorder, cancelled=cancelled)
     with recorder.step("plan"):
-        plan = first_plan(dataset.schema, len(dataset.frame), request)
+        plan = outlook(dataset.schema, len(dataset.frame), request)
     return Inspection(dataset, plan, recorder.notices)
 
 
