@@ -29,12 +29,15 @@ def failed_verdicts(report: Report) -> tuple[Verdict, ...]:
 
 def print_scorecard(console: Console, report: Report) -> None:
     """Print a report in a few lines."""
+    from synthloom.reports.race_view import race_line
     from synthloom.reports.scorecard import alerts, headline, scorecard_rows
 
     meta = report.meta
     console.print(Text(headline(report), style=_OUTCOMES[report.outcome]))
     if report.plan is not None:
         console.print(Text(f"{meta.n_synth:,} rows by {meta.model} ({meta.backend}), attempt {meta.attempt}", "dim"))
+    if line := race_line(report):
+        console.print(Text(line, "dim"))
     for title, text in alerts(report):
         console.print(Text.assemble((f"{title}: ", "bold yellow"), text))
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
