@@ -97,7 +97,8 @@ class ColumnModes:
             at = np.where(level >= 0, level, 0)
             counts, atom = codec.levels.counts[at], codec.levels.low[at] == codec.levels.high[at]
             inside = np.where(atom, places, low + places * (high - low))
-            own = (cumulated[at] + inside * counts - self.edges[np.minimum(modes, self.n_level_modes)]) / np.maximum(self.counts[modes], 1)
+            below = self.edges[np.minimum(modes, self.n_level_modes)]
+            own = (cumulated[at] + inside * counts - below) / np.maximum(self.counts[modes], 1)
             places = np.where(level >= 0, np.clip(own, 0, 1), places)
         return modes.astype(np.int64), places.astype(np.float32)
 
