@@ -91,7 +91,7 @@ class ColumnModes:
         missing = self.missing_mode if codec.missing else pool
         modes = np.r_[mode_of, missing, pool][level]
         places = rng.random(len(series))
-        if not codec.column.kind.is_discrete:
+        if not codec.column.kind.is_discrete and self.n_level_modes:
             low, high = codec.part_of_level(series, level)
             cumulated = np.r_[0, np.cumsum(codec.levels.counts)].astype(np.float64)
             at = np.where(level >= 0, level, 0)
