@@ -55,8 +55,9 @@ def _lead(race: Race) -> str:
         rows += f", {race.repeats} times anew (the numbers are means)"
     return (
         f"Before one method learnt all training rows, several learnt a part of them and were measured on {rows}. It "
-        f"took {race.seconds:.0f} s of a budget of {budget_text(race.budget)}. Whoever is hardest to tell from real rows, "
-        "inside the privacy limits, is chosen; among equals the likeness of columns and pairs, and utility, decide."
+        f"took {race.seconds:.0f} s of a budget of {budget_text(race.budget)}. Whoever is hardest to tell from real "
+        "rows, inside the privacy limits, is chosen; among equals the likeness of columns and pairs, and utility, "
+        "decide."
     )
 
 

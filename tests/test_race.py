@@ -1,0 +1,446 @@
+"""Races: who runs, who wins and why, what a budget ends, and that one bad candidate stops nobody."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from pydantic import Field
+
+from methods_for_tests import IndependentMarginals, MarginalsParams
+from synthloom import registry
+from synthloom.domain.budget import budget_text, read_budget
+from synthloom.domain.errors import CancelledError, FitError, MissingDependencyError, UsageError
+from synthloom.domain.event import Fallback, Loss, Notice, Progress
+from synthloom.domain.race import Heat, Score
+from synthloom.domain.run import DPRequest, RunRequest
+from synthloom.engine import execute_pipeline
+from synthloom.planning import heats, race
+from synthloom.planning.heuristics import first_plan, within_budget
+from synthloom.planning.race import Stopwatch, contest, outlook, rank, run_race
+from synthloom.service import choose_budget
+from synthloom.tables.dataset import Dataset
+from synthloom.tables.rng import child
+from synthloom.testing.example_tables import mixed
+
+QUICK = tuple(m for m in registry.metrics() if m.info.key in ("utility.ks_mean", "privacy.mia_auc", "privacy.dup_rate"))
+
+
+def kind(name, base=IndependentMarginals, **more):
+    """A method class of its own name."""
+    info = base.info.__class__(name=name, title=name, summary=name, paper="none", needs=more.pop("needs", None))
+    return type(name, (base,), {"info": info, **more})
+
+
+class Even(IndependentMarginals):
+    """Draws labels evenly: easy to tell from real rows."""
+
+    def sample(self, n, rng, conditions=None, emit=lambda e: None, cancelled=lambda: False):
+        self.params = self.params.model_copy(update={"blur": 1.0})
+        return super().sample(n, rng, conditions, emit, cancelled)
+
+
+class CannotLearn(IndependentMarginals):
+    def fit(self, *args, **more):
+        raise FitError("this method learns nothing.")
+
+
+class Broken(IndependentMarginals):
+    def fit(self, *args, **more):
+        raise ZeroDivisionError("-".join(["secret", "cell"]))
+
+
+class Copier(IndependentMarginals):
+    """Hands out the rows it was given: nobody can tell them from real ones, and everybody is in them."""
+
+    def fit(self, table, *args, **more):
+        self._rows = table
+        return self
+
+    def sample(self, n, rng, *args, **more):
+        return self._rows.iloc[rng.integers(len(self._rows), size=n)].reset_index(drop=True)
+
+
+class Clock:
+    """A clock that methods turn."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class TimedParams(MarginalsParams):
+    max_seconds: float | None = Field(None, gt=0, description="Seconds.")
+    device: str = Field("auto", description="Where.")
+
+
+def timed(name, clock, needs=None, seconds=None, seen=None):
+    """A method that plans its time: it takes all it is given, and a loss for each second of it."""
+
+    class Timed(IndependentMarginals):
+        Params = TimedParams
+
+        def fit(self, table, schema, rng, emit=lambda e: None, cancelled=lambda: False):
+            if seen is not None:
+                seen.append((len(table), self.params.max_seconds))
+            clock.now += self.params.max_seconds or 0.0 if seconds is None else seconds
+            if cancelled():
+                raise CancelledError("cancelled.")
+            emit(Loss(name="train", iteration=1, value=1.0))
+            emit(Notice(code="suppressed", message="a rule was applied"))
+            return super().fit(table, schema, rng, emit, cancelled)
+
+    return kind(name, Timed, needs=needs, Params=TimedParams)
+
+
+def dataset(rows=500, seed=1):
+    case = mixed(rows, seed)
+    return Dataset(case.table, case.schema, "people.csv", "0" * 64)
+
+
+def hold(known, rows=420, *, clock=None, emit=lambda e: None, cancelled=lambda: False, seed=7, **request):
+    data = dataset(rows)
+    request = RunRequest(**{"budget": 120.0, **request})
+    watch = Stopwatch(request.budget, clock or time.monotonic)
+    return run_race(
+        data.frame, data.schema, request, watch, stream=lambda *names: child(seed, *names), emit=emit,
+        cancelled=cancelled, known=known,
+    )
+
+
+GOOD, EVEN = kind("gaussian_copula"), kind("cart", Even)
+TWO = {"gaussian_copula": GOOD, "cart": EVEN}
+
+
+@pytest.fixture(scope="module")
+def once():
+    heard = []
+    return hold(TWO, emit=heard.append), heard
+
+
+def test_the_candidate_that_is_hardest_to_tell_from_real_rows_wins(once):
+    result, _ = once
+    assert (result.plan.method, result.plan.decided_by) == ("gaussian_copula", "race")
+    assert result.ranking == ("gaussian_copula", "cart")
+    assert result.race.winner == "gaussian_copula"
+    assert [(h.method, h.placing, h.inside) for h in result.race.heats] == [
+        ("gaussian_copula", "won", True), ("cart", "behind", True)
+    ]
+    own, other = (h.scores["utility.c2st"].value for h in result.race.heats)
+    assert own < other
+    assert f"gaussian_copula {own:.3f}, cart {other:.3f}" in result.plan.reason
+    assert {"utility.shape", "privacy.dcr_share", "privacy.mia_auc", "privacy.dup_rate"} <= set(
+        result.race.heats[0].scores
+    )
+
+
+def test_every_heat_is_told_and_progress_goes_one_way(once):
+    _, heard = once
+    told = [e.message for e in heard if isinstance(e, Notice)]
+    assert [t.split()[0] for t in told] == ["gaussian_copula", "cart"]
+    assert all("area of" in t and "inside the privacy limits" in t for t in told)
+    progress = [e for e in heard if isinstance(e, Progress)]
+    assert {e.step for e in progress} == {"plan"}
+    fractions = [e.fraction for e in progress]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+def test_the_same_seed_gives_the_same_race(once):
+    def scores(result):
+        return [h.model_dump(exclude={"seconds"}) for h in result.race.heats]
+
+    assert scores(hold(TWO)) == scores(once[0])
+    assert scores(hold(TWO, seed=8)) != scores(once[0])
+
+
+def test_one_that_cannot_learn_and_one_that_breaks_stop_nobody(caplog):
+    result = hold(TWO | {"broken": kind("broken", Broken), "unfit": kind("unfit", CannotLearn)})
+    failed = {h.method: h.reason for h in result.race.heats if h.placing == "failed"}
+    assert result.plan.method == "gaussian_copula"
+    assert "learns nothing" in failed["unfit"]
+    assert "ZeroDivisionError" in failed["broken"]
+    assert "secret-cell" not in failed["broken"] + caplog.text
+    assert "candidate broken broke" in caplog.text
+
+
+def test_one_outside_the_privacy_limits_does_not_win_however_alike():
+    result = hold(TWO | {"copier": kind("copier", Copier)})
+    copier = next(h for h in result.race.heats if h.method == "copier")
+    assert (copier.placing, copier.inside) == ("outside", False)
+    assert "DUP_MAX" in copier.reason
+    assert "chance explains" in copier.reason
+    assert result.plan.method == "gaussian_copula"
+
+
+def test_without_anybody_inside_the_limits_the_reason_says_so():
+    result = hold({"one": kind("one", Copier), "two": kind("two", Copier)})
+    assert result.plan is not None
+    assert "no candidate kept every privacy limit" in result.plan.reason
+
+
+def test_one_that_does_not_come_to_an_end_is_stopped():
+    clock = Clock()
+    result = hold(TWO | {"slow": timed("slow", clock, seconds=1000.0)}, clock=clock)
+    slow = next(h for h in result.race.heats if h.method == "slow")
+    assert slow.placing == "late"
+    assert "not done after 1000 s" in slow.reason
+    assert result.plan.method == "gaussian_copula"
+
+
+def test_methods_that_plan_their_time_get_their_share_of_half_the_budget():
+    clock, seen = Clock(), []
+    hold({"gaussian_copula": GOOD, "one": timed("one", clock, seen=seen), "two": timed("two", clock, seen=seen)},
+         clock=clock)
+    assert len(seen) == 6  # a small table is split three times
+    assert all(seconds >= 1 for _, seconds in seen)
+    assert clock.now <= race.SHARE * 120
+
+
+def test_the_better_half_goes_on_with_more_rows(monkeypatch):
+    monkeypatch.setattr(race, "FIRST_ROWS", 150)
+    known = TWO | {"third": kind("third"), "unfit": kind("unfit", CannotLearn)}
+    result = hold(known)
+    rounds = {n: [(h.method, h.rows, h.placing) for h in result.race.heats if h.round == n] for n in (1, 2)}
+    assert [p for _, _, p in rounds[1]] == ["ahead", "behind", "ahead", "failed"]
+    assert {m for m, _, _ in rounds[2]} == {"gaussian_copula", "third"}
+    assert {r for _, r, _ in rounds[1]} == {150}
+    assert all(r > 150 for _, r, _ in rounds[2])
+
+
+def test_one_that_would_take_too_long_for_all_rows_does_not_win(monkeypatch):
+    monkeypatch.setattr(heats, "LEARNT_ROWS", 600)
+    monkeypatch.setattr(heats, "VALIDATION_ROWS", 400)
+    clock = Clock()
+
+    class Heavy(IndependentMarginals):
+        def fit(self, *args, **more):
+            clock.now += 20
+            return super().fit(*args, **more)
+
+    result = hold({"gaussian_copula": kind("gaussian_copula", Heavy), "cart": EVEN}, rows=2000, clock=clock, budget=60)
+    heavy, other = result.race.heats
+    assert (heavy.placing, other.placing) == ("late", "won")
+    assert "To learn all rows it would take about 50 s; 40 s are left." in heavy.reason
+    assert "cart is taken, as gaussian_copula would take too long" in result.plan.reason
+
+
+def test_a_cancel_inside_a_heat_is_noticed_within_a_second():
+    since = []
+
+    class Endless(IndependentMarginals):
+        def fit(self, table, schema, rng, emit=lambda e: None, cancelled=lambda: False):
+            since.append(time.perf_counter())
+            while not cancelled():
+                time.sleep(0.01)
+            raise CancelledError("cancelled.")
+
+    with pytest.raises(CancelledError):
+        hold(TWO | {"endless": kind("endless", Endless)}, cancelled=lambda: bool(since))
+    assert time.perf_counter() - since[0] < 1.0
+
+
+def test_a_cancel_while_a_candidate_is_measured_ends_the_race():
+    heard = []
+    with pytest.raises(CancelledError):
+        hold(TWO, emit=heard.append, cancelled=lambda: any("measured" in e.message for e in heard))
+
+
+def test_nobody_who_could_be_measured_leaves_it_to_the_rules():
+    clock = Clock()
+    known = {"cart": timed("cart", clock, seconds=1000.0), "gaussian_copula": kind("gaussian_copula", CannotLearn)}
+    result = hold(known, clock=clock)
+    assert (result.plan, result.race.winner, result.ranking) == (None, None, ())
+    assert {h.placing for h in result.race.heats} == {"failed", "late"}
+
+
+def lap(method, area, *, inside=True, shape=0.9, error=0.01):
+    scores = {
+        "utility.c2st": Score(value=area, low=area - 1.96 * error, high=area + 1.96 * error),
+        "utility.shape": Score(value=shape),
+    }
+    return Heat(round=1, method=method, scores=scores, inside=inside, placing="behind")
+
+
+def test_privacy_comes_first_then_the_detector_then_what_decides_between_equals():
+    laps = [
+        lap("leaks", 0.5, inside=False), lap("far", 0.8), lap("near", 0.55, shape=0.9),
+        lap("equal", 0.558, shape=0.95), lap("next", 0.58, shape=0.99),
+    ]
+    assert [h.method for h in rank(laps)] == ["equal", "near", "next", "far", "leaks"]
+    below_chance = [lap("a", 0.47, shape=0.9), lap("b", 0.505, shape=0.95)]
+    assert [h.method for h in rank(below_chance)] == ["b", "a"]
+
+
+# Who races ------------------------------------------------------------------------------------------------------------
+
+
+def test_cheap_ones_start_first_and_small_tables_leave_the_heavy_ones_out():
+    clock = Clock()
+    known = {n: timed(n, clock, needs="neural") for n in ("ctgan", "ddpm", "autoregressive")} | TWO
+    request, schema = RunRequest(budget=120), dataset().schema
+    assert contest(schema, 1000, request, known)[0] == ["gaussian_copula", "cart", "autoregressive", "ddpm", "ctgan"]
+    assert contest(schema, 999, request, known)[0] == ["gaussian_copula", "cart"]
+
+
+@pytest.mark.parametrize(("rows", "request_", "word"), [
+    (5000, RunRequest(), ""), (5000, RunRequest(method="cart", budget=60), ""),
+    (5000, RunRequest(budget=120, dp=DPRequest(epsilon=1, strict=False)), "void differential privacy"),
+    (249, RunRequest(budget=120), "fewer than 250"), (5000, RunRequest(budget=5), "too short"),
+])
+def test_when_nothing_is_measured_the_reason_says_why(rows, request_, word):
+    names, why = contest(dataset().schema, rows, request_, TWO)
+    assert names == []
+    assert word in why
+    assert why in outlook(dataset().schema, rows, request_, TWO).reason
+
+
+def test_the_outlook_names_who_would_race():
+    plan = outlook(dataset().schema, 5000, RunRequest(budget=90), TWO)
+    assert plan.decided_by == "heuristics"
+    assert "A run measures gaussian_copula, cart first, within 1m30s" in plan.reason
+
+
+def test_methods_that_lack_a_package_are_told_once_and_take_no_part(monkeypatch):
+    monkeypatch.setattr(registry, "EXTRAS", {"neural": "no_such_package_at_all"})
+    clock, heard = Clock(), []
+    known = TWO | {n: timed(n, clock, needs="neural") for n in ("ctgan", "ddpm")}
+    result = hold(known, rows=1300, emit=heard.append)
+    assert [h.method for h in result.race.heats if h.placing == "absent"] == ["ddpm", "ctgan"]
+    [notice] = [e for e in heard if isinstance(e, Notice) and e.code == "absent"]
+    assert "ddpm, ctgan" in notice.message
+    assert "pip install 'synthloom[neural]'" in notice.message
+    assert {h.method for h in result.race.heats if h.scores} == set(TWO)
+
+
+def test_a_method_that_lacks_a_package_is_refused_with_how_to_add_it(monkeypatch):
+    monkeypatch.setattr(registry, "EXTRAS", {"neural": "no_such_package_at_all"})
+    known = TWO | {"ctgan": timed("ctgan", Clock(), needs="neural")}
+    for ask in (
+        lambda: registry.create_synthesizer("ctgan", known=known),
+        lambda: first_plan(dataset().schema, 5000, RunRequest(method="ctgan"), known=known),
+    ):
+        with pytest.raises(MissingDependencyError, match=r"needs no_such_package_at_all.*synthloom\[neural\]"):
+            ask()
+    known = {"tvae": timed("tvae", Clock(), needs="neural")} | TWO
+    plan = first_plan(dataset().schema, 5000, RunRequest(), known=known)
+    assert plan.method == "cart"
+    assert "tvae would come first but is not usable here (Install it with: pip install" in plan.reason
+
+
+def test_asking_what_a_method_lacks_imports_no_torch():
+    ask = "import sys, synthloom.registry as r; [r.lacking(m) for m in r.methods().values()]"
+    code = f"{ask}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+# Budgets --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "seconds"), [
+    ("60s", 60), ("2m", 120), ("1h30m", 5400), ("90", 90), ("1.5h", 5400), (" 2 M ", 120), ("2.5", 2.5), (45, 45),
+    ("none", None), ("0", None), (0, None),
+])
+def test_times_as_people_write_them(text, seconds):
+    assert read_budget(text) == seconds
+    if seconds:
+        assert read_budget(budget_text(seconds)) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-3", "5d", "nan", "m", "1h30", "1e9", "inf", True])
+def test_what_is_no_time_is_refused_with_an_example(text):
+    with pytest.raises(UsageError, match=r"--budget: .* is no time.*1h30m"):
+        read_budget(text, "--budget")
+
+
+def test_the_setting_holds_for_auto_and_never_cuts_a_named_method_short():
+    assert choose_budget(None, "auto", 120.0) == 120
+    assert choose_budget(None, "ddpm", 120.0) is None
+    assert choose_budget("30s", "ddpm", 120.0) == 30
+    assert choose_budget("none", "auto", 120.0) is None
+
+
+def test_a_budget_reaches_methods_that_can_plan_their_time_and_the_persons_own_value_stands():
+    known = {"timed": timed("timed", Clock())} | TWO
+    request = RunRequest(method="timed", budget=60)
+    plan = first_plan(dataset().schema, 5000, request, known=known)
+    assert within_budget(plan, request, 42.04, known).params["max_seconds"] == 42.0
+    assert within_budget(plan, request, None, known) == plan
+    own = RunRequest(method="timed", budget=60, params={"max_seconds": 7})
+    plan = first_plan(dataset().schema, 5000, own, known=known)
+    assert within_budget(plan, own, 42.0, known).params["max_seconds"] == 7
+    cheap = RunRequest(method="cart", budget=60)
+    plan = first_plan(dataset().schema, 5000, cheap, known=known)
+    assert within_budget(plan, cheap, 42.0, known) == plan
+
+
+# In the engine --------------------------------------------------------------------------------------------------------
+
+
+def run(known, *, rows=500, clock=time.monotonic, emit=lambda e: None, **request):
+    return execute_pipeline(
+        dataset(rows), RunRequest(**{"budget": 120.0, **request}), np.random.default_rng(3), emit, known=known,
+        metrics=QUICK, clock=clock,
+    )
+
+
+def test_the_winner_learns_all_training_rows_in_what_is_left_of_the_budget():
+    clock, seen, heard = Clock(), [], []
+    result = run({"cart": EVEN, "gaussian_copula": timed("gaussian_copula", clock, seen=seen)}, clock=clock,
+                 emit=heard.append)
+    plan, report = result.attempts[0].plan, result.report
+    assert (plan.method, plan.decided_by) == ("gaussian_copula", "race")
+    rows, seconds = seen[-1]
+    assert rows == report.meta.n_train > max(r for r, _ in seen[:-1])
+    assert seconds == plan.params["max_seconds"] == pytest.approx(120 - sum(s for _, s in seen[:-1]), abs=0.2)
+    assert report.race.winner == "gaussian_copula"
+    assert [loss.name for loss in report.losses] == ["train"]  # of the run's own learning, not of the heats
+    assert sum(isinstance(e, Loss) for e in heard) == 1
+    assert [n.code for n in report.notices].count("suppressed") == 1
+
+
+def test_without_a_budget_rules_choose_and_no_clock_is_looked_at():
+    def no_clock():
+        raise AssertionError("the clock was looked at")
+
+    result = run(TWO, budget=None, clock=no_clock)
+    assert result.report.race is None
+    assert result.attempts[0].plan.decided_by == "heuristics"
+
+
+def test_a_named_method_gets_the_whole_budget_and_no_race():
+    clock, seen = Clock(), []
+    result = run({"timed": timed("timed", clock, seen=seen)} | TWO, clock=clock, method="timed", budget=30)
+    assert [seconds for _, seconds in seen] == [30.0]
+    assert result.report.race is None
+
+
+def test_a_winner_that_cannot_learn_all_rows_is_followed_by_the_second():
+    class Picky(IndependentMarginals):
+        def fit(self, table, *args, **more):
+            if len(table) > 380:
+                raise FitError("too many rows.")
+            return super().fit(table, *args, **more)
+
+    heard = []
+    result = run({"gaussian_copula": kind("gaussian_copula", Picky), "cart": EVEN}, emit=heard.append)
+    [fallback] = [e for e in heard if isinstance(e, Fallback)]
+    assert (fallback.wanted, fallback.used) == ("gaussian_copula", "cart")
+    assert result.report.race.winner == "gaussian_copula"
+    assert result.report.meta.model == "cart"
+
+
+def test_a_device_reaches_methods_that_know_it_and_others_say_so():
+    known = {"timed": timed("timed", Clock())} | TWO
+    plan = first_plan(dataset().schema, 5000, RunRequest(method="timed", device="cpu"), known=known)
+    assert plan.params["device"] == "cpu"
+    assert "device" not in first_plan(dataset().schema, 5000, RunRequest(method="timed"), known=known).params
+    result = run(TWO, method="cart", device="cuda")
+    assert [n.message for n in result.report.notices if n.code == "device"] == [
+        "cart runs on the CPU; it has no use for device cuda."
+    ]
