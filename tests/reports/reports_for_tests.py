@@ -13,6 +13,7 @@ from synthloom.domain.plan import Plan
 from synthloom.domain.report import Meta, Protection, Report
 from synthloom.domain.run import DEFAULT_THRESHOLDS
 from synthloom.domain.schema import Column, IdentifierPattern, Kind, Schema
+from synthloom.metrics.catalog import ALL
 from synthloom.reports.build import build_report, judge
 from synthloom.tables.canonical import canonical_dtype
 
@@ -61,7 +62,7 @@ def measurement(
         outcome = Measured(value=outcome, interval=around)
     info = MetricInfo(
         key=key, title=f"Title of {key}", explanation=f"What {key} says.", direction=direction, ideal=0, low=0, high=1,
-        source="Definition.",
+        source="Definition.", chapter=next((m.info.chapter for m in ALL if m.info.key == key), None),
     )
     return Measurement(info=info, outcome=outcome, floor=None if floor is None else Measured(value=floor))
 

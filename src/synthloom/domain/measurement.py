@@ -57,10 +57,15 @@ class Failed(_Frozen):
 Outcome = Annotated[Measured | Undefined | Failed, Field(discriminator="status")]
 
 
+Chapter = Literal["fidelity", "utility", "privacy", "fairness"]
+"""The parts of a report that measurements stand in."""
+
+
 class MetricInfo(_Frozen):
     """What a metric is, independent of any table."""
 
     key: str = Field(description="Section and name, such as utility.ks_mean.")
+    chapter: Chapter | None = Field(None, description="Where reports show it; None: in the section of its key.")
     title: str = Field(description="A person's name for it.")
     explanation: str = Field(description="What it says, in plain words, for somebody who is no statistician.")
     direction: Direction

@@ -20,7 +20,7 @@ import pandas as pd
 
 from synthloom.domain.errors import CancelledError
 from synthloom.domain.event import Cancelled, never
-from synthloom.domain.measurement import Direction, Measured, MetricInfo, Undefined
+from synthloom.domain.measurement import Chapter, Direction, Measured, MetricInfo, Undefined
 from synthloom.domain.schema import Schema
 
 T = TypeVar("T")
@@ -91,11 +91,11 @@ def metric(
     *, key: str, title: str, explanation: str, direction: Direction, source: str,
     ideal: float | None = None, low: float | None = None, high: float | None = None,
     inputs: tuple[Literal["train", "holdout", "synthetic"], ...] = ("train", "holdout", "synthetic"),
-    floored: bool = True,
+    floored: bool = True, chapter: Chapter | None = None,
 ) -> Callable[[Compute], Metric]:
     """Declare a metric; the decorated name becomes a `Metric`."""
     info = MetricInfo(
         key=key, title=title, explanation=explanation, direction=direction, ideal=ideal, low=low, high=high,
-        inputs=inputs, source=source,
+        inputs=inputs, source=source, chapter=chapter,
     )
     return lambda compute: Metric(info, compute, floored)

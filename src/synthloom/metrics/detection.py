@@ -59,7 +59,7 @@ def _measured(scores: np.ndarray, y: np.ndarray, details: dict[str, Any]) -> Mea
 
 
 @metric(
-    key="utility.c2st", title="Telling synthetic from real (boosted trees)",
+    key="utility.c2st", chapter="fidelity", title="Telling synthetic from real (boosted trees)",
     explanation="How well boosted trees tell synthetic rows from real rows they have not seen. 0.5 means not at all:"
     " the rows are"
     " alike in every way the trees can find. 1 means always. It says how faithful the data is, not whether anybody's"
@@ -116,7 +116,7 @@ def _drops(tables: Tables, model: Any, X: np.ndarray, y: np.ndarray, names: list
 
 
 @metric(
-    key="utility.detection_auc", title="Telling synthetic from real (random forest)",
+    key="utility.detection_auc", chapter="fidelity", title="Telling synthetic from real (random forest)",
     explanation="How well a random forest tells synthetic rows from real rows. 0.5 means not at all, 1 always. It"
     " measures"
     " fidelity, not membership: a perfect copy of the training rows passes it, so it says nothing about privacy.",

@@ -85,7 +85,7 @@ def _add_tv(parts: PartMean, tables: Tables, column: Column) -> float | None:
 
 
 @metric(
-    key="utility.ks_mean", title="Difference of number columns",
+    key="utility.ks_mean", chapter="fidelity", title="Difference of number columns",
     explanation="For each numeric or time column: the largest gap between the real and the synthetic share of values"
     " below"
     " any point; then the mean over columns. 0 means equal distributions, 1 no overlap.",
@@ -117,7 +117,7 @@ def ks_mean(tables: Tables) -> Measured | Undefined:
 
 
 @metric(
-    key="utility.shape", title="Likeness of single columns",
+    key="utility.shape", chapter="fidelity", title="Likeness of single columns",
     explanation="How alike each column's distribution is in real and synthetic data, then the mean over columns. 1"
     " means equal.",
     direction=Direction.HIGHER, ideal=1, low=0, high=1, inputs=("train", "synthetic"),
@@ -211,7 +211,7 @@ def _add_correlation(
 
 
 @metric(
-    key="utility.corr_delta", title="Difference of correlations",
+    key="utility.corr_delta", chapter="fidelity", title="Difference of correlations",
     explanation="For each pair of numeric columns: how far the real and the synthetic Pearson correlation are apart;"
     " then the"
     " mean over pairs. 0 means equal.",
@@ -366,7 +366,7 @@ def _add_pair(
 
 
 @metric(
-    key="utility.trend", title="Likeness of column pairs that go together",
+    key="utility.trend", chapter="fidelity", title="Likeness of column pairs that go together",
     explanation="For pairs of columns that clearly go together in the real data: how alike the synthetic data is in the"
     " way they do. 1 means equal.",
     direction=Direction.HIGHER, ideal=1, low=0, high=1, inputs=("train", "synthetic"),
@@ -390,7 +390,7 @@ def trend(tables: Tables) -> Measured | Undefined:
 
 
 @metric(
-    key="utility.trend_all", title="Likeness of all column pairs",
+    key="utility.trend_all", chapter="fidelity", title="Likeness of all column pairs",
     explanation="How alike real and synthetic data are in the way two columns go together, or do not, over all pairs of"
     " columns: it also sees associations that only the synthetic data has. 1 means equal.",
     direction=Direction.HIGHER, ideal=1, low=0, high=1, inputs=("train", "synthetic"),
@@ -413,7 +413,7 @@ def _is_strong(row: dict[str, Any]) -> bool:
 
 
 @metric(
-    key="utility.missingness", title="Difference of missing cells",
+    key="utility.missingness", chapter="fidelity", title="Difference of missing cells",
     explanation="How differently real and synthetic rows leave cells empty, looking at whole patterns: the share of"
     " rows whose"
     " pattern of missing cells would have to change. 0 means the same patterns equally often.",

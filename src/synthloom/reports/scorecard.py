@@ -78,8 +78,9 @@ def _row(m: Measurement, verdict: Verdict | None) -> ScoreRow:
     elif isinstance(m.outcome, Failed):
         status = "error"
     return ScoreRow(
-        section=words.group_of(m.info.key), key=m.info.key, title=m.info.title, value=words.outcome_text(m.outcome),
-        interval=words.interval_text(m.outcome), floor=words.outcome_text(m.floor) if m.floor else "",
+        section=words.chapter_of(m.info.key, m.info.chapter), key=m.info.key, title=m.info.title,
+        value=words.outcome_text(m.outcome), interval=words.interval_text(m.outcome),
+        floor=words.outcome_text(m.floor) if m.floor else "",
         limit=words.limit_text(verdict.threshold) if verdict else "", status=status,
         note=verdict.reason if verdict else words.outcome_reason(m.outcome),
     )
@@ -88,6 +89,6 @@ def _row(m: Measurement, verdict: Verdict | None) -> ScoreRow:
 def _unmeasured(verdict: Verdict) -> ScoreRow:
     key = verdict.threshold.key
     return ScoreRow(
-        section=words.group_of(key), key=key, title=key, value="–", interval="", floor="",
+        section=words.chapter_of(key), key=key, title=key, value="–", interval="", floor="",
         limit=words.limit_text(verdict.threshold), status=words.status_of(verdict), note=verdict.reason,
     )

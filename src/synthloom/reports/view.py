@@ -59,7 +59,7 @@ def _evidence_view(report: Report) -> dict[str, Any]:
     limits = {v.threshold.key: v.threshold for v in report.verdicts}
     groups: dict[str, list[dict[str, Any]]] = {name: [] for name in _INTRO}
     for i, m in enumerate(report.measurements):
-        groups[words.group_of(m.info.key)].append(_measure(m, limits.get(m.info.key), f"s{i}"))
+        groups[words.chapter_of(m.info.key, m.info.chapter)].append(_measure(m, limits.get(m.info.key), f"s{i}"))
     related = report.associations
     return {
         "intro": _INTRO, "groups": groups, "has_floors": any(m.floor for m in report.measurements),

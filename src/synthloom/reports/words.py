@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from synthloom.domain.guarantee import PrivacyGuarantee
 from synthloom.domain.measurement import (
+    Chapter,
     Direction,
     Failed,
     Measured,
@@ -19,8 +20,6 @@ from synthloom.domain.measurement import (
 from synthloom.domain.report import Report
 
 Status = Literal["passed", "failed", "not_applicable"]
-Group = Literal["fidelity", "utility", "privacy", "fairness"]
-_FIDELITY_STARTS = ("ks_", "corr_", "shape", "trend", "c2st", "detection", "missing", "marginal", "pair", "column")
 MINUS = "−"
 
 
@@ -104,12 +103,12 @@ def direction_text(measurement: Measurement) -> str:
     return f"{better}{ends}{best}"
 
 
-def group_of(key: str) -> Group:
-    """The chapter a metric stands in; by its key's section, fidelity split off from utility."""
-    section, _, name = key.partition(".")
-    if section in ("privacy", "fairness"):
-        return section  # type: ignore[return-value]  # one of the two literals, by the line above
-    return "fidelity" if section == "fidelity" or name.startswith(_FIDELITY_STARTS) else "utility"
+def chapter_of(key: str, declared: Chapter | None = None) -> Chapter:
+    """The chapter a metric stands in: the one it declares, else the section of its key."""
+    if declared is not None:
+        return declared
+    section = key.partition(".")[0]
+    return next((chapter for chapter in get_args(Chapter) if chapter == section), "utility")
 
 
 def status_of(verdict: Verdict) -> Status:
