@@ -56,7 +56,7 @@ class Settings(BaseModel):
         description="How many plans a run may try until one passes every verdict.",
     )
     budget: float | None = Field(
-        120.0, alias="SYNTHLOOM_BUDGET",
+        120, alias="SYNTHLOOM_BUDGET",
         description="Time that choosing and learning may take in a run with --method auto that names none: seconds, "
         "60s, 2m or 1h30m. none: nothing is measured beforehand, and rules choose.",
     )
