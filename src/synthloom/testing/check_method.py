@@ -179,6 +179,16 @@ def _knows_privacy_levels(subject: Subject) -> None:
             raise _Broken(f"level {level}: {error.text()}") from None
 
 
+@_promise("a budget of seconds and a device become valid parameter values, or none.")
+def _knows_its_limits(subject: Subject) -> None:
+    method = subject.method
+    for values in (method.budget_params(0.5), method.budget_params(3600.0), method.device_params("cpu")):
+        try:
+            check_params(method, values)
+        except ParamsError as error:
+            raise _Broken(f"{values}: {error.text()}") from None
+
+
 @_promise("the same seed gives the same rows, fitted and sampled anew or again, and another seed gives others.")
 def _repeats_by_seed(subject: Subject) -> None:
     example = mixed()
@@ -329,6 +339,8 @@ def _seconds_after_cancel(stage: str, work: _Work, point: int) -> float:
         work(cancelled)
     except CancelledError:
         return time.perf_counter() - since
+    if calls < point:
+        return 0.0  # looks are spread over time, so there may be fewer of them than there were
     raise _Broken(f"{stage} was cancelled at call {point} and went on to its end")
 
 
