@@ -70,6 +70,13 @@ def test_dp_is_effective_only_within_what_was_asked(
     assert made.privacy["dp_epsilon"] == given_epsilon
 
 
+def test_a_number_that_just_misses_its_limit_is_told_apart_from_it() -> None:
+    for value, told in ((0.1004, "0.1004 is above"), (0.10000002, "0.10000002 is above"), (0.2, "0.200 is above")):
+        verdict = judge([measurement("utility.ks_mean", value)], DEFAULT_THRESHOLDS[:1])[0]
+        assert not verdict.passed
+        assert verdict.reason.startswith(told)
+
+
 def test_outcome_follows_the_verdicts(make: Callable[..., Report]) -> None:
     assert make(kinds=[Kind.INTEGER]).outcome == "passed"
     assert make(kinds=[Kind.INTEGER], verdicts=()).outcome == "not_judged"

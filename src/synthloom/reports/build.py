@@ -110,11 +110,19 @@ def _compared(threshold: Threshold, outcome: Measured) -> dict[str, bool | str]:
     limit, value, most = threshold.limit, outcome.value, threshold.comparison == "at_most"
     passed = value <= limit if most else value >= limit
     side = "above" if most else "below"
-    reason = f"{number(value)} is {'within' if passed else side} the limit of {limit:g}"
+    reason = f"{number(value) if passed else _apart(value, limit)} is {'within' if passed else side} the limit of {limit:g}"
     interval = outcome.interval
     if passed and interval and (interval.high > limit if most else interval.low < limit):
         reason += f"; its {interval.level:.0%} interval reaches {side} the limit"
     return {"passed": passed, "reason": f"{reason}."}
+
+
+def _apart(value: float, limit: float) -> str:
+    """A number that misses a limit, with as many digits as it takes to see that."""
+    if number(value) != number(limit, value):
+        return number(value)
+    digits = next((d for d in range(3, 12) if round(value, d) != round(limit, d)), 12)
+    return f"{value:.{digits}f}"
 
 
 def _numbers(measurements: Sequence[Measurement]) -> dict[str, dict[str, float | None]]:
