@@ -110,7 +110,8 @@ def _compared(threshold: Threshold, outcome: Measured) -> dict[str, bool | str]:
     limit, value, most = threshold.limit, outcome.value, threshold.comparison == "at_most"
     passed = value <= limit if most else value >= limit
     side = "above" if most else "below"
-    reason = f"{number(value) if passed else _apart(value, limit)} is {'within' if passed else side} the limit of {limit:g}"
+    told = number(value) if passed else _apart(value, limit)
+    reason = f"{told} is {'within' if passed else side} the limit of {limit:g}"
     interval = outcome.interval
     if passed and interval and (interval.high > limit if most else interval.low < limit):
         reason += f"; its {interval.level:.0%} interval reaches {side} the limit"
