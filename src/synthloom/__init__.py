@@ -11,9 +11,10 @@ Names are loaded when first used, so that `import synthloom` is quick.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` itself would take longer to load than this file
+    from typing import Any
 
-if TYPE_CHECKING:
     from synthloom.api import Synthesis, evaluate, synthesize
     from synthloom.domain.errors import SynthloomError
     from synthloom.domain.report import Report

@@ -217,3 +217,55 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
     assert done.stdout == "{"
     assert "Traceback" not in done.stderr
     assert "Error" not in done.stderr
+
+
+LOADING = """
+import os, signal, sys, time
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+            try:
+                time.sleep(5)
+            except KeyboardInterrupt:
+                raise ImportError("this is how packages lose it") from None
+
+sys.meta_path.insert(0, Interrupted())
+from synthloom.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_while_packages_are_loaded_is_a_plain_end() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADING, "methods"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "cancelled\n")
+    done = subprocess.run(
+        [sys.executable, "-c", LOADING, "methods", "--json"], capture_output=True, text=True, check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+    assert json.loads(done.stdout)["error"]["code"] == "cancelled"
+
+
+NOHUP = """
+import os, signal, sys, threading
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+from synthloom.cli import heed, work
+from synthloom.cli.progress import NoDisplay
+
+def job(_emit, cancelled):
+    os.kill(os.getpid(), signal.SIGHUP)
+    threading.Event().wait(0.2)
+    return cancelled()
+
+before = heed(lambda *_: os._exit(130))
+print(work.perform(job, NoDisplay()), signal.SIGHUP in before)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_signal_that_nohup_ignores_stays_ignored() -> None:
+    done = subprocess.run([sys.executable, "-c", NOHUP], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "False False\n"), done.stderr

@@ -7,10 +7,21 @@ could not learn the table · 8 a result could not be written · 130 cancelled.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from contextlib import suppress
 
-_CANCELLED = """{"version": 1, "command": null, "ok": false, "exit_code": 130, "result": null, "error": \
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # loading `typing` takes longer than all of this file, and Ctrl-C is not ours until main() runs
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+    from typing import Any, NoReturn
+
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
+"""The signals that mean "stop"; one that was already ignored when we began (nohup, a job behind &) stays so."""
+
+_CANCELLED = b"""{"version": 1, "command": null, "ok": false, "exit_code": 130, "result": null, "error": \
 {"code": "cancelled", "what": "stopped before anything was begun.", "where": null, "do": null}, "notices": []}
 """
 
@@ -22,14 +33,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: What stands behind `synthloom`; default: the process's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        from synthloom.cli.app import start
+    stoppable = heed(lambda _number, _frame: _leave(words))
+    from synthloom.cli.app import start
 
-        code = start(words)
-    except KeyboardInterrupt:  # before or between the commands' own handling
-        if "--json" in words:
-            sys.stdout.write(_CANCELLED)
-        else:
-            sys.stderr.write("Cancelled.\n")
-        code = 130
-    sys.exit(code)
+    code = start(words)
+    for number in stoppable:  # all is said and done: what comes now must not change the exit code
+        signal.signal(number, signal.SIG_IGN)
+    end(code)
+
+
+def end(code: int) -> NoReturn:
+    """Flush and end the process without Python's and the libraries' own clearing up.
+
+    A worker thread may still be inside C code that cannot be interrupted; and Arrow's threads, when the process ends
+    soon after they were made, now and then bring it down with "terminate called without an active exception".
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with suppress(OSError):  # whoever read it is gone; what could be said of that has been said
+                stream.flush()
+    os._exit(code)
+
+
+def heed(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+    """Let `handler` hear the signals that mean "stop"; the handlers before it. Only in the main thread."""
+    before = {}
+    for name in STOPPING:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, handler)
+    return before
+
+
+def _leave(words: list[str]) -> None:
+    """End the process at once. Nothing is begun yet, or all is done: no file is open, no thread at work.
+
+    A KeyboardInterrupt would not do: while packages are being loaded it gets lost in them, or comes out as something
+    else.
+    """
+    if "--json" in words:
+        os.write(1, _CANCELLED)
+    else:
+        os.write(2, b"cancelled\n")
+    os._exit(130)

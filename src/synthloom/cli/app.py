@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from synthloom.cli import evaluate, inspect, methods, report, run, sample, schema
+from synthloom.cli import end, evaluate, inspect, methods, report, run, sample, schema
 from synthloom.cli.crash import crash_error
 from synthloom.cli.output import Answer, Flags, deliver, deliver_error, print_notice, stderr_console
 from synthloom.domain.errors import CancelledError, OutputError, SynthloomError, UsageError
@@ -77,7 +77,7 @@ def start(words: list[str]) -> int:
         ), Flags(command=flags.command))
         _close_stdout()
     if code == CancelledError.exit_code:
-        _leave(code)
+        end(code)
     return code
 
 
@@ -125,10 +125,3 @@ def _settle_encoding() -> None:
 def _close_stdout() -> None:
     """Point standard output nowhere, so that the interpreter's last flush does not fail once more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _leave(code: int) -> None:
-    """End the process now: a worker thread may still be inside C code that cannot be interrupted."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

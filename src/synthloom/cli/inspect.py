@@ -53,25 +53,24 @@ def inspect(
     source = opt.table_source(table)
     schema_target = opt.output_file(write_schema) if write_schema else None
 
+    home = local_home(schema_target.parent) if schema_target else None
+
     def job(emit: Emit, cancelled: Cancelled) -> Inspection:
         overrides = opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text)
-        return look(
+        found = look(
             source, request, name=opt.table_name(table), overrides=overrides, emit=emit, cancelled=cancelled,
         )
+        if home is not None and schema_target is not None:
+            from synthloom.tables.schema_file import dump_overrides
 
-    found = perform(job, make_display(quiet=quiet, steps=_STEPS))
+            home.store.put(f"{home.run_id}/{schema_target.name}", dump_overrides(found.dataset.schema).encode())
+        return found
+
+    found = perform(job, make_display(quiet=quiet, steps=_STEPS), home.close if home else lambda: None)
     result = found.as_dict()
     if schema_target is not None:
-        _write_schema(schema_target, found)
         result["schema_file"] = str(schema_target)
     return Answer(result=result, show=lambda console: _show(console, found, schema_target), notices=found.notices)
-
-
-def _write_schema(target: Path, found: Inspection) -> None:
-    from synthloom.tables.schema_file import dump_overrides
-
-    home = local_home(target.parent)
-    home.store.put(f"{home.run_id}/{target.name}", dump_overrides(found.dataset.schema).encode())
 
 
 def _show(console: Console, found: Inspection, schema_file: Path | None) -> None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Generic, TypeVar
 
+from synthloom.cli import heed
 from synthloom.cli.progress import Display
 from synthloom.domain.errors import CancelledError
 from synthloom.domain.event import Cancelled, Emit, Event
@@ -26,7 +27,6 @@ GRACE = 0.5
 """Seconds a worker gets to stop by itself."""
 
 _TICK = 0.05
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 Job = Callable[[Emit, Cancelled], T]
 
@@ -103,11 +103,7 @@ def _signals(asked: threading.Event) -> Iterator[None]:
     def note(_number: int, _frame: FrameType | None) -> None:
         asked.set()
 
-    before = {}
-    for name in _SIGNALS:
-        number = getattr(signal, name, None)
-        if number is not None:
-            before[number] = signal.signal(number, note)
+    before = heed(note)
     try:
         yield
     finally:
