@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthloom import create_synthesizer
+from synthloom import create_synthesizer, registry
 from synthloom.cli.app import start
+from synthloom.cli.run import _command
 from synthloom.domain.artifact import ARTIFACT_NAMES
 from synthloom.domain.errors import MissingDependencyError
+from synthloom.domain.run import RunRequest
+from synthloom.methods.cart import Cart
 from synthloom.reports import render
 
 MAIN = [sys.executable, "-c", "from synthloom.cli import main; main()"]
@@ -220,6 +224,45 @@ def test_methods_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[
     assert start(["methods", found[0]["name"]]) == 0
     assert found[0]["title"] in capsys.readouterr().out
     assert document(["methods", "no_such"], capsys)["exit_code"] == 2
+
+
+def test_a_method_that_lacks_a_package_is_listed_with_how_to_add_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, table: Path
+) -> None:
+    class Needy(Cart):
+        info = replace(Cart.info, name="needy", aliases=(), needs="neural")
+
+    monkeypatch.setattr(registry, "EXTRAS", {"neural": "no_such_package_at_all"})
+    monkeypatch.setattr(registry, "_found", lambda: registry._Found({"needy": Needy}, {}))
+    result = document(["methods"], capsys)["result"]
+    assert [m["available"] for m in result["methods"]] == [False]
+    assert "pip install 'synthloom[neural]'" in result["unavailable"]["needy"]
+    assert start(["methods"]) == 0
+    assert "Not available here" in capsys.readouterr().out
+    error = document(["run", str(table), "--method", "needy"], capsys)["error"]
+    assert (error["code"], error["do"]) == ("missing_dependency", "Install it with: pip install 'synthloom[neural]'")
+
+
+@pytest.mark.parametrize("words", [["--budget", "soon"], ["--device", "tpu"]])
+def test_a_budget_that_is_no_time_and_a_device_that_is_none_are_refused(
+    words: list[str], table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = document(["run", str(table), *words], capsys)
+    assert (found["exit_code"], found["error"]["code"]) == (2, "usage")
+    assert words[1] in found["error"]["what"]
+
+
+def test_the_command_in_the_report_says_the_budget_whatever_the_environment_says() -> None:
+    def said(**request: Any) -> str:
+        return _command(
+            "my.csv", RunRequest(**request), Path("out"), target=None, survival=None, schema=None, drop_text=False
+        )
+
+    assert "--budget 1m30s" in said(budget=90)
+    assert "--budget none" in said()
+    assert "--budget" not in said(method="cart")
+    assert "--method cart" in said(method="cart", budget=60, device="cpu")
+    assert "--budget 1m --device cpu" in said(method="cart", budget=60, device="cpu")
 
 
 def test_the_schema_file_s_schema_is_published(capsys: pytest.CaptureFixture[str]) -> None:
