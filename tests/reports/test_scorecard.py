@@ -6,9 +6,10 @@ import xml.etree.ElementTree as ET
 
 from reports_for_tests import measurement
 
+from synthloom.domain.measurement import Measured, Undefined
 from synthloom.domain.report import Report
 from synthloom.metrics.catalog import ALL
-from synthloom.reports.scorecard import alerts, headline, scorecard_rows, to_notebook_html
+from synthloom.reports.scorecard import alerts, headline, remarks, scorecard_rows, to_notebook_html
 
 
 def test_rows_stand_by_section_with_judged_metrics_first(report: Report) -> None:
@@ -56,3 +57,22 @@ def test_notebook_fragment_is_small_and_well_formed(report: Report, troubled_rep
         assert headline(one) in html
         assert len(html) < 20_000
     assert "Its &lt;environment&gt; is not installed." in to_notebook_html(troubled_report)
+
+
+def test_a_floor_beyond_the_limit_is_told(report: Report) -> None:
+    judged = next(m for m in report.measurements if m.info.key == "utility.ks_mean")
+    assert "Difference" not in " ".join(title for title, _ in remarks(report))
+    small = judged.model_copy(update={"floor": Measured(value=0.2)})
+    title, text = remarks(report.model_copy(update={"measurements": (small,)}))[0]
+    assert title == judged.info.title
+    assert f"the holdout of {report.meta.n_holdout:,} rows is so small" in text
+
+
+def test_why_numbers_are_missing_is_told_once_a_reason(report: Report) -> None:
+    gone = Undefined(reason="No target column is named.")
+    both = (measurement("utility.auroc", 0.5), measurement("utility.r2", 0.5))
+    lacking = tuple(
+        m.model_copy(update={"outcome": gone}) for m in both
+    )
+    said = remarks(report.model_copy(update={"measurements": lacking}))
+    assert said == ((f"{lacking[0].info.title}; {lacking[1].info.title}", gone.reason),)

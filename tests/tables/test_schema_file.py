@@ -156,6 +156,11 @@ def test_a_dumped_file_given_back_leads_to_the_same_schema_and_no_doubt() -> Non
         assert column.reason in text
 
 
+def test_a_dumped_file_drops_no_text_that_nobody_spoke_of() -> None:
+    said = load_overrides(dump_overrides(infer_schema(everything())).encode())
+    assert said.free_text == "refuse"
+
+
 def test_a_dumped_file_satisfies_the_published_schema() -> None:
     text = dump_overrides(infer_schema(everything()))
     jsonschema.validate(yaml.safe_load(text), schema_file_json_schema())

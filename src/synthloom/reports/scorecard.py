@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from synthloom.domain.measurement import Failed, Measurement, Undefined, Verdict
+from synthloom.domain.measurement import Failed, Measured, Measurement, Threshold, Undefined, Verdict
 from synthloom.domain.report import Report
 from synthloom.reports import words
 
@@ -59,6 +59,28 @@ def alerts(report: Report) -> tuple[tuple[str, str], ...]:
     return tuple((a.title, a.text) for a in words.alerts(report))
 
 
+def remarks(report: Report) -> tuple[tuple[str, str], ...]:
+    """What stands under the rows, as (title, text): limits that real rows break too, and why numbers are missing."""
+    verdicts = {v.threshold.key: v for v in report.verdicts}
+    beyond = [
+        m.info.title for m in report.measurements
+        if (verdict := verdicts.get(m.info.key)) and isinstance(m.floor, Measured)
+        and _is_beyond(m.floor.value, verdict.threshold)
+    ]
+    out = []
+    if beyond:
+        text = (
+            f"the holdout of {report.meta.n_holdout:,} rows is so small that real rows too score beyond the limit, "
+            "so the verdict says little. Look at how far the value is from \"real vs real\", or give more rows."
+        )
+        out.append(("; ".join(beyond), text))
+    reasons: dict[str, list[str]] = {}
+    for m in report.measurements:
+        if isinstance(m.outcome, Undefined) and m.info.key not in verdicts:
+            reasons.setdefault(m.outcome.reason, []).append(m.info.title)
+    return (*out, *(("; ".join(titles), reason) for reason, titles in reasons.items()))
+
+
 def to_notebook_html(report: Report) -> str:
     """A short HTML fragment for a notebook: headline, warnings, one line per metric; in the notebook's own colours."""
     from synthloom.reports.render import environment  # jinja2 is not needed for a terminal
@@ -67,6 +89,10 @@ def to_notebook_html(report: Report) -> str:
         headline=words.headline(report), subline=words.subline(report), alerts=words.alerts(report),
         rows=scorecard_rows(report), meta=report.meta, outcome=report.outcome,
     )
+
+
+def _is_beyond(value: float, threshold: Threshold) -> bool:
+    return value > threshold.limit if threshold.comparison == "at_most" else value < threshold.limit
 
 
 def _row(m: Measurement, verdict: Verdict | None) -> ScoreRow:

@@ -187,7 +187,6 @@ def dump_overrides(schema: Schema) -> str:
         f"# Kinds: {', '.join(Kind)}.",
         "# More keys of a column: lower, upper, categories, precision, timezone, format, missing, sensitive, drop.",
         "version: 1",
-        "free_text: drop",
     ]
     if schema.target is not None:
         lines.append(f"target: {_quote(schema.target)}")
