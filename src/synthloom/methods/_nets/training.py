@@ -79,7 +79,7 @@ class Course:
     _start: float = field(default_factory=time.monotonic)
     _told: float = -math.inf
     _looked: float = -math.inf
-    _stopped: bool = False
+    stopped: bool = False
 
     def __iter__(self) -> Iterator[int]:
         """Step after step, until all are done, time is up or `stop` was called."""
@@ -94,7 +94,7 @@ class Course:
                 self.fraction = max(self.fraction, spent)
             self._tell()
             yield self.step
-            if self._stopped:
+            if self.stopped:
                 return
         self.step = self.steps
 
@@ -106,11 +106,11 @@ class Course:
     @property
     def out_of_time(self) -> bool:
         """Whether time, and not the number of steps, ended the training."""
-        return self.max_seconds is not None and self.step < self.steps and not self._stopped
+        return self.max_seconds is not None and self.step < self.steps and not self.stopped
 
     def stop(self) -> None:
         """End after the running step: there is nothing more to gain."""
-        self._stopped = True
+        self.stopped = True
 
     def look(self) -> None:
         """Raise CancelledError when the run is to stop; for use inside long steps too."""
