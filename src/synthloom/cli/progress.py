@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, Self
 
 from rich.console import Console
@@ -36,17 +36,22 @@ class Tracker:
     Args:
         steps: The steps this command goes through, in order.
         clock: Seconds.
+        weights: Over `WEIGHTS`, for a command that knows better.
     """
 
-    def __init__(self, steps: Sequence[str] = ev.STEPS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, steps: Sequence[str] = ev.STEPS, clock: Callable[[], float] = time.monotonic,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
         self.steps = tuple(steps)
+        self._weights = WEIGHTS | dict(weights or {})
         self.step: str | None = None
         self.attempt = 1
         self.message = ""
         self._clock = clock
         self._began = clock()
         self._step_began = self._began
-        self._total = sum(WEIGHTS.get(s, 1.0) for s in self.steps)
+        self._total = sum(self._weights.get(s, 1.0) for s in self.steps)
         self._done = 0.0
         self._within = 0.0
         self._best = 0.0
@@ -64,7 +69,7 @@ class Tracker:
     @property
     def fraction(self) -> float:
         """How far the whole is, 0 to 1; never goes back within an attempt."""
-        weight = WEIGHTS.get(self.step or "", 1.0) if self.step else 0.0
+        weight = self._weights.get(self.step or "", 1.0) if self.step else 0.0
         self._best = max(self._best, min((self._done + weight * self._within) / self._total, 1.0))
         return self._best
 
@@ -84,13 +89,13 @@ class Tracker:
     def _start(self, event: ev.StepStarted) -> None:
         if event.attempt > self.attempt:
             self.attempt = event.attempt
-            self._total += sum(WEIGHTS[s] for s in _LOOP)
+            self._total += sum(self._weights[s] for s in _LOOP)
             self._best = 0.0
-            self._done += WEIGHTS.get(self.step or "", 0.0)
+            self._done += self._weights.get(self.step or "", 0.0)
         elif event.step in self.steps:
-            extra = (self.attempt - 1) * sum(WEIGHTS[s] for s in _LOOP)
+            extra = (self.attempt - 1) * sum(self._weights[s] for s in _LOOP)
             ahead = self.steps[: self.steps.index(event.step)]
-            self._done = max(self._done, extra + sum(WEIGHTS.get(s, 1.0) for s in ahead))
+            self._done = max(self._done, extra + sum(self._weights.get(s, 1.0) for s in ahead))
         self.step, self._within, self.message = event.step, 0.0, ""
         self._step_began = self._clock()
 
@@ -189,12 +194,15 @@ class LiveDisplay:
         )
 
 
-def make_display(*, quiet: bool, steps: Sequence[str] = ev.STEPS, console: Console | None = None) -> Display:
+def make_display(
+    *, quiet: bool, steps: Sequence[str] = ev.STEPS, console: Console | None = None,
+    weights: Mapping[str, float] | None = None,
+) -> Display:
     """The display that suits standard error."""
     if quiet:
         return NoDisplay()
     console = console or stderr_console()
-    tracker = Tracker(steps)
+    tracker = Tracker(steps, weights=weights)
     return LiveDisplay(console, tracker) if console.is_terminal else LineDisplay(console, tracker)
 
 

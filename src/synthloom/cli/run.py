@@ -102,7 +102,7 @@ def run(
             command=command, escape_formulas=not raw_csv, emit=emit, cancelled=cancelled,
         )
 
-    done = perform(job, make_display(quiet=quiet), home.close)
+    done = perform(job, make_display(quiet=quiet, weights=_weights(request)), home.close)
     return _answer(done, home, folder, require_verdicts=require_verdicts)
 
 
@@ -134,6 +134,15 @@ def _answer(done: Finished, home: Home, folder: Path, *, require_verdicts: bool)
         },
         show=show, notices=done.notices, error=error, exit_code=VERDICT_EXIT if error else 0,
     )
+
+
+def _weights(request: RunRequest) -> dict[str, float]:
+    """How long steps take against each other, where a budget says something about it."""
+    if request.budget is None:
+        return {}
+    if request.method == "auto":  # cheap methods need a part of it only
+        return {"plan": request.budget / 4, "fit": max(5.0, request.budget / 8)}
+    return {"fit": max(5.0, request.budget)}
 
 
 def report_summary(report: Any) -> dict[str, Any]:

@@ -32,12 +32,13 @@ FEWEST_ROWS = 250
 FEWEST_SECONDS = 10.0
 """Shortest budget that is worth a race."""
 SHARE = 0.5
-"""Part of the budget that a race may take; the rest is the winner's."""
+"""Part of the budget that a race plans for; the rest is the winner's."""
 ORDER = ("gaussian_copula", "cart", "autoregressive", "ddpm", "tvae", "ctgan")
 """Who runs first: the cheap ones, then those that have measured best; others follow by name."""
 FIRST_ROWS = 5000
 """Rows that candidates learn in the first of two rounds."""
 _FIRST_SHARE = 0.45  # of the race's time, for the first of two rounds
+_GRACE = 0.15  # of the budget, by which a candidate may overrun the race's time
 _LEAST = 1.0  # seconds that a candidate needs to show anything
 _Z = 2 * NormalDist().inv_cdf(0.975)
 
@@ -143,7 +144,7 @@ def run_race(
         train: Canonical training rows, `contest` of which named somebody.
         schema: Their schema.
         request: What is asked for.
-        watch: The budget; a race takes half of it at most.
+        watch: The budget; a race takes about half of it at most.
         stream: Randomness by purpose.
         emit: Hears of progress, as step `plan`, and of every heat (Notice `heat`).
         cancelled: Asked often; when true, CancelledError is raised within a second.
@@ -224,11 +225,12 @@ class _Course:
             seconds = max((share - self.overhead) / repeats, _LEAST)
             plan = within_budget(plan, self.request, seconds, self.track.known)
             began = self.watch.spent
-            most = max(2 * share, (self.time - began) / 2)
+            most = min(max(2 * share, (self.time - began) / 2), self.time - began + _GRACE * self.watch.seconds)
             watch = Watch(self.cancelled, self.watch.clock, self.watch.clock() + most)
             heat = run_heat(self.track, plan, number, rows, watch=watch, emit=self._relay(name))
-            if heat.scores:
-                self.overhead = max(0.2, self.watch.spent - began - heat.seconds * repeats)
+            if heat.scores:  # what a heat takes beyond the learning that a method plans for
+                planned = min(float(plan.params.get("max_seconds", math.inf)), heat.seconds)
+                self.overhead = max(0.2, self.watch.spent - began - planned * repeats)
         self.past += 1
         self._tell(self.past / self.turns, f"{name} measured")
         self.emit(Notice(code="heat", message=heat_text(heat)))
