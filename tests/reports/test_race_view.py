@@ -7,6 +7,7 @@ import pytest
 from synthloom.domain.event import Loss, Notice
 from synthloom.domain.race import Heat, Placing, Race, Score
 from synthloom.domain.report import Report
+from synthloom.reports.losses import losses_svg
 from synthloom.reports.race_view import race_line, race_view
 from synthloom.reports.render import from_json, to_html, to_json
 
@@ -78,5 +79,17 @@ def test_losses_are_drawn_with_a_text_that_says_the_same(report: Report) -> None
     page = to_html(report.model_copy(update={"losses": tuple(losses)}))
     figure = page.split("<h3>Training</h3>")[1].split("</figure>")[0]
     assert "<title" in figure
-    assert "train ends at 1.02; validation ends at 1.4" in figure
+    assert "train begins at 2 and ends at 1.02; its least is 1.02 at step 49" in figure
+    assert "validation begins at 2.2 and ends at 1.4" in figure
     assert figure.count('class="real-line"') == figure.count('class="synthetic-line"') == 1
+
+
+def test_parts_that_are_trained_apart_have_charts_of_their_own() -> None:
+    names = ["train", "validation", "train_prior", "validation_prior", "train (numbers)", "critic", "generator"]
+    charts = losses_svg([Loss(name=n, iteration=i, value=i / 9) for n in names for i in range(5)], "x")
+    assert [chart.count('class="real-line"') for chart in charts] == [1, 1, 1]
+    assert [chart.count('class="synthetic-line"') for chart in charts] == [1, 1, 0]
+    assert "Training losses: prior" in charts[1]
+    assert "Training losses: numbers" in charts[2]
+    assert losses_svg([], "x") == []
+    assert losses_svg([Loss(name="train", iteration=0, value=float("nan"))], "x") == []

@@ -1,4 +1,4 @@
-"""Columns and training as inline SVG. Each chart has a title and says in words what it shows."""
+"""Columns as inline SVG. Each chart has a title and says in words what it shows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 from markupsafe import Markup
 
-from synthloom.domain.event import Loss
 from synthloom.domain.report import ColumnReport, DiscreteFigure, NumericFigure
 from synthloom.domain.schema import Kind
 from synthloom.reports.svg import Drawing, fmt, short_number, shorten, span_text, text_width, ticks, time_ticks
@@ -153,41 +152,3 @@ def _percent(share: float) -> str:
     if 0 < share < 0.001:
         return "<0.1%"
     return f"{share:.1%}" if share < 0.9995 or share == 1 else ">99.9%"
-
-
-_LOSS_LOOKS = ("real-line", "synthetic-line", "axis")
-
-
-def losses_svg(losses: Sequence[Loss], uid: str) -> Markup | None:
-    """Training losses over iterations, one line per name (three at most); None where there are none."""
-    names = list(dict.fromkeys(loss.name for loss in losses))[: len(_LOSS_LOOKS)]
-    points = [loss for loss in losses if loss.name in names and math.isfinite(loss.value)]
-    if not points:
-        return None
-    left, top, width, height = 44.0, 10.0, 420.0, 130.0
-    last = max(1, *(p.iteration for p in points))
-    low, high = min(p.value for p in points), max(p.value for p in points)
-    high = high if high > low else low + 1
-    ends = "; ".join(f"{n} ends at {[p.value for p in points if p.name == n][-1]:.4g}" for n in names)
-    words = f"Over {last} iterations: {ends}."
-    d = Drawing(left + width + 90, top + height + 28, title="Training losses", desc=words, uid=uid)
-    for t in ticks(low, high, 4):
-        y = top + (high - t) / (high - low) * height
-        d.line(left, y, left + width, y)
-        d.text(left - 5, y + 3, short_number(t), anchor="end")
-    taken: list[float] = []
-    for name, look in zip(names, _LOSS_LOOKS, strict=False):
-        own = [
-            (left + p.iteration / last * width, top + (high - p.value) / (high - low) * height)
-            for p in points if p.name == name
-        ]
-        d.path("M" + "L".join(f"{fmt(x)} {fmt(y)}" for x, y in own), look)
-        y = own[-1][1] + 3
-        while any(abs(y - other) < 10 for other in taken):
-            y -= 10
-        taken.append(y)
-        d.text(own[-1][0] + 6, y, shorten(name, 16), look="ink")
-    for t in ticks(0, last, 6):
-        d.text(left + t / last * width, top + height + 13, short_number(t), anchor="middle")
-    d.text(left + width, top + height + 25, "iterations", anchor="end")
-    return d.markup()

@@ -13,6 +13,7 @@ from synthloom.domain.report import ColumnReport, Report
 from synthloom.reports import figures, gauges, heatmaps, words
 from synthloom.reports.associations import MAX_ROWS
 from synthloom.reports.details import facts, reference
+from synthloom.reports.losses import losses_svg
 from synthloom.reports.race_view import race_view
 from synthloom.reports.svg import shorten
 from synthloom.reports.words import percent
@@ -50,7 +51,7 @@ def _method_view(report: Report) -> dict[str, Any]:
         "formal": isinstance(report.guarantee, PrivacyGuarantee), "guarantee": report.guarantee,
         "rules": _rules(report),
         "refinements": _refinements(report), "attempts": _attempts(report),
-        "losses": figures.losses_svg(report.losses, "l"), "race": race_view(report.race),
+        "losses": losses_svg(report.losses, "l"), "race": race_view(report.race),
         "notices": [n for n in report.notices if n.code != "heat"],  # heats stand in the race's table
     }
 
