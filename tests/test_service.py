@@ -186,6 +186,33 @@ def test_data_of_any_tool_is_measured_under_the_real_schema() -> None:
     assert "measure" in report.meta.timings
 
 
+WORDS = (
+    "preis;tag;raucher;plz;ja_nein;menge;formel\n"
+    + "".join(
+        f"1.{i:03d},50 €;{i % 28 + 1:02d}.04.2021;{('ja', 'nein', '-')[i % 3]};0{i % 7}12;{('TRUE', 'FALSE')[i % 2]};"
+        f"{i % 9};{('=SUM(A1)', '+49 170', 'so')[i % 3]}\n"
+        for i in range(1, 121)
+    )
+).encode()
+
+
+def test_the_same_rows_in_another_tool_s_spelling_are_the_same_rows() -> None:
+    frame = pd.read_csv(io.BytesIO(WORDS), sep=";")  # 0112 becomes 112, TRUE a bool
+    frame["preis"] = frame["preis"].str.removesuffix(" €").str.replace(".", "").str.replace(",", ".").astype(float)
+    frame["tag"] = pd.to_datetime(frame["tag"], format="%d.%m.%Y")
+    frame["raucher"] = frame["raucher"].map({"ja": True, "nein": False})
+    frame["menge"] = frame["menge"].astype(float)
+    escaped = frame.assign(formel=frame["formel"].where(frame["formel"] == "so", "'" + frame["formel"]))
+    parquet = io.BytesIO()
+    frame.to_parquet(parquet)
+    for made in (frame.to_csv(index=False, na_rep="NULL").encode(), escaped.to_csv(index=False).encode(), frame,
+                 parquet.getvalue()):
+        report = service.evaluate(WORDS, made)
+        assert report.notices == ()
+        assert report.utility["shape"] == 1
+        assert report.utility["missingness"] == 0
+
+
 def test_without_a_holdout_membership_is_not_made_up() -> None:
     report = service.evaluate(people(), people(100, seed=1))
     assert report.privacy["mia_auc"] is None

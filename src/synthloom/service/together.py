@@ -13,6 +13,7 @@ from synthloom.tables.coerce import coerce
 from synthloom.tables.dataset import Dataset
 from synthloom.tables.infer import infer_schema
 from synthloom.tables.raw import RawTable
+from synthloom.tables.relabel import means_missing, relabelled
 
 
 def read_together(
@@ -34,6 +35,7 @@ def read_together(
     schema = infer_schema(real, overrides, recorder)
     check_cancelled(cancelled)
     declared = {name for name, said in overrides.columns.items() if said.categories is not None} if overrides else set()
+    others = [relabelled(raw, schema) for raw in others]
     wide = _widened(schema, others, declared, recorder)
     frames = []
     for position, raw in enumerate((real, *others)):
@@ -69,7 +71,11 @@ def _labels(raw: RawTable, names: list[str]) -> dict[str, tuple[str, ...]]:
 
 def _with_labels(column: Column, labels: Sequence[str]) -> Column:
     known = {_value(label, column) for label in column.categories}
-    new = {_value(label, column): label for label in labels if _value(label, column) not in known}
+    new = {
+        _value(label, column): label
+        for label in labels
+        if _value(label, column) not in known and not means_missing(label, column)
+    }
     if not new:
         return column
     kind = Kind.ORDERED if column.kind is Kind.ORDERED else Kind.CATEGORY

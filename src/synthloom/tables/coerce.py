@@ -13,7 +13,7 @@ from synthloom.tables.canonical import canonical_dtype, check_canonical, round_p
 from synthloom.tables.cells import Cells, keep, text_cells
 from synthloom.tables.infer_frame import label_cells, without_declared_missing
 from synthloom.tables.natives import Native, read_native
-from synthloom.tables.parse_numbers import read_numbers, whole_values
+from synthloom.tables.parse_numbers import guess_number_format, read_numbers, whole_values
 from synthloom.tables.parse_times import (
     DAY,
     Times,
@@ -112,7 +112,11 @@ class _Reader:
                 raise self.wrong(cells.first_row(bad), why)
 
     def _numbers(self, cells: Cells, gone: np.ndarray) -> pd.Series:
-        numbers = read_numbers(keep(cells.texts, ~gone), self.column.text)
+        texts = keep(cells.texts, ~gone)
+        numbers = read_numbers(texts, self.column.text)
+        if not numbers.ok.all() and (style := guess_number_format(texts, self.raw.file.delimiter)) is not None:
+            other = read_numbers(texts, style)  # another tool's way of writing them, if it explains all
+            numbers = other if other.ok.all() else numbers
         self._check(cells, gone, numbers.ok, "this cell is no number written like the column")
         if self.column.kind is Kind.DECIMAL:
             values = np.full(len(gone), np.nan)
@@ -143,6 +147,9 @@ class _Reader:
         if pattern is None and (guess := guess_time_format(texts)) is not None:
             pattern = guess.format
         times = read_times(texts, pattern or "%Y-%m-%d")
+        if not times.ok.all() and (guess := guess_time_format(texts)) is not None and guess.order == "certain":
+            elsewhere = read_times(texts, guess.format)  # another tool's way of writing them, if it explains all
+            times = elsewhere if elsewhere.ok.all() else times
         self._check(cells, gone, times.ok, "this cell is no date or time written like the column")
         if self.column.kind is Kind.DATE:
             self._check(cells, gone, times.micros % DAY == 0, "this cell has a time of day")

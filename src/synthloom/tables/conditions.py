@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from synthloom.domain.errors import UnknownNameError, UsageError
 from synthloom.domain.schema import Column, Kind, Schema
 from synthloom.tables.canonical import canonical_dtype, to_float
+from synthloom.tables.parse_numbers import read_numbers
+from synthloom.tables.parse_times import DurationStyle, read_durations, read_times
 
 
 def read_conditions(given: Mapping[str, Any] | pd.DataFrame, n: int, schema: Schema) -> pd.DataFrame:
@@ -21,8 +24,9 @@ def read_conditions(given: Mapping[str, Any] | pd.DataFrame, n: int, schema: Sch
 
     Args:
         given: Column name → one value for all rows, or n values; or a frame of n rows (or 1, which stands for all).
-            Values are what the table itself holds: numbers, labels, dates as such or in ISO 8601. A time without a
-            zone is meant in the column's zone. A missing value asks for a missing cell.
+            Values are what the table itself holds: numbers, labels, dates. Text is read as the table spells the
+            column (1.000,50 €; 31.05.2024; n/a), else as a plain number, in ISO 8601, or as pandas writes durations.
+            A time without a zone is meant in the column's zone. A missing value asks for a missing cell.
         n: Rows to be sampled.
         schema: Schema of the table the synthesizer was fitted on.
 
@@ -79,18 +83,26 @@ def _spread(value: Any, n: int, name: str) -> pd.Series:
 
 
 def _convert(series: pd.Series, column: Column) -> pd.Series:
+    series = series.mask(series.isin(_missing_spellings(column)), None)
     if column.kind.is_discrete:
         result = _labels(series, column)
     elif column.kind in (Kind.INTEGER, Kind.DECIMAL):
         result = _numbers(series, column)
     elif column.kind is Kind.DURATION:
-        result = _each(series, column, _to_duration, "timedelta64[us]")
+        result = _each(
+            series, column, lambda value: _to_duration(value, column.text.duration_style), "timedelta64[us]"
+        )
     else:
         result = _moments(series, column)
     if column.missing_rate == 0 and result.isna().any():
         raise UsageError("this column is never missing, so it cannot be asked to be.", where=_where(column.name))
     _check_bounds(result, column)
     return result.astype(canonical_dtype(column))
+
+
+def _missing_spellings(column: Column) -> list[str]:
+    spellings = {column.text.missing, *column.text.also_missing} - {"", *column.categories}
+    return sorted(spellings)
 
 
 def _check_bounds(series: pd.Series, column: Column) -> None:
@@ -109,8 +121,8 @@ def _check_bounds(series: pd.Series, column: Column) -> None:
 
 def _numbers(series: pd.Series, column: Column) -> pd.Series:
     if column.kind is Kind.INTEGER:
-        return _each(series, column, _to_integer, "Int64")
-    values = _each(series, column, _to_decimal, "float64")
+        return _each(series, column, lambda value: _to_integer(_read_number(value, column)), "Int64")
+    values = _each(series, column, lambda value: _to_decimal(_read_number(value, column)), "float64")
     if column.precision is not None:
         rounded = values.round(column.precision)
         rough = np.flatnonzero(~np.isclose(rounded, values, rtol=1e-12, atol=1e-12, equal_nan=True))
@@ -132,7 +144,7 @@ def _each(series: pd.Series, column: Column, one: Callable[[Any], Any], dtype: A
         except (TypeError, ValueError, OverflowError):
             row = int(np.flatnonzero(codes == position)[0])
             raise UsageError(
-                f"the value in row {row} is no {column.kind}.", where=_where(column.name), do=_FORMS[column.kind]
+                f"the value in row {row} is no {column.kind}.", where=_where(column.name), do=_advice(column)
             ) from None
     table = pd.Series([*converted, None], dtype=dtype)
     spread: pd.Series = table.iloc[codes].reset_index(drop=True)  # code -1, missing, is the last entry
@@ -140,12 +152,30 @@ def _each(series: pd.Series, column: Column, one: Callable[[Any], Any], dtype: A
 
 
 _FORMS = {
-    Kind.INTEGER: "Give a whole number.",
-    Kind.DECIMAL: "Give a finite number.",
-    Kind.DATE: "Give a date, or text such as 2024-05-31.",
-    Kind.TIMESTAMP: "Give a datetime, or text such as 2024-05-31T14:00:00; with a zone only if the column has one.",
-    Kind.DURATION: "Give a timedelta, or text such as 1 day 02:03:04.",
+    Kind.INTEGER: "Give a whole number",
+    Kind.DECIMAL: "Give a finite number",
+    Kind.DATE: "Give a date, or text such as 2024-05-31",
+    Kind.TIMESTAMP: "Give a datetime, or text such as 2024-05-31T14:00:00, with a zone only if the column has one",
+    Kind.DURATION: "Give a timedelta, or text such as 1 day 02:03:04",
 }
+
+
+def _advice(column: Column) -> str:
+    pattern = column.text.datetime_format
+    own = f", or as the table writes it: {pattern}" if pattern else ""
+    return f"{_FORMS[column.kind]}{own}."
+
+
+def _read_number(value: Any, column: Column) -> Any:
+    """Text as the column spells it, with or without currency, unit and grouping, as a number; all else as it is."""
+    if not isinstance(value, str):
+        return value
+    bare = column.text.model_copy(update={"prefix": "", "suffix": ""})
+    for style in (column.text, bare, bare.model_copy(update={"thousands_mark": ""})):
+        found = read_numbers(pa.array([value], pa.large_string()), style)
+        if found.ok[0]:
+            return float(found.values[0]) if found.whole is None else int(found.whole[0])
+    return value
 
 
 def _to_integer(value: Any) -> int:
@@ -166,7 +196,11 @@ def _to_decimal(value: Any) -> float:
     return number
 
 
-def _to_duration(value: Any) -> np.timedelta64:
+def _to_duration(value: Any, style: DurationStyle) -> np.timedelta64:
+    if isinstance(value, str):
+        own = read_durations(pa.array([value], pa.large_string()), style)
+        if own.ok[0]:
+            return np.timedelta64(int(own.micros[0]), "us")
     if isinstance(value, numbers.Number) and not isinstance(value, np.timedelta64):
         raise TypeError
     return pd.Timedelta(value).as_unit("us").to_timedelta64()
@@ -176,7 +210,7 @@ def _moments(series: pd.Series, column: Column) -> pd.Series:
     def one(value: Any) -> np.datetime64:
         if isinstance(value, numbers.Number) or not isinstance(value, (str, dt.date, np.datetime64)):
             raise TypeError
-        moment = pd.Timestamp(value).as_unit("us")
+        moment = _read_moment(value, column.text.datetime_format).as_unit("us")
         if moment.tzinfo is not None and column.timezone is None:
             raise ValueError
         if column.timezone is not None:
@@ -190,6 +224,20 @@ def _moments(series: pd.Series, column: Column) -> pd.Series:
     return moments.dt.tz_localize("UTC").dt.tz_convert(column.timezone) if column.timezone else moments
 
 
+def _read_moment(value: Any, pattern: str | None) -> pd.Timestamp:
+    """A moment; text as the table writes it, else in ISO 8601, which no guess about days and months can spoil."""
+    if not isinstance(value, str):
+        return pd.Timestamp(value)
+    if pattern is not None:
+        own = read_times(pa.array([value], pa.large_string()), pattern)
+        if own.ok[0]:
+            moment = pd.Timestamp(int(own.micros[0]), unit="us")
+            if own.offset is None:
+                return moment
+            return (moment - pd.Timedelta(minutes=int(own.offset[0]))).tz_localize("UTC")
+    return pd.to_datetime(value, format="ISO8601")
+
+
 def _labels(series: pd.Series, column: Column) -> pd.Series:
     known = {label: label for label in column.categories}
     by_number = {number: label for label in column.categories if (number := _number_of(label)) is not None}
@@ -201,11 +249,16 @@ def _labels(series: pd.Series, column: Column) -> pd.Series:
             row = int(np.flatnonzero(codes == position)[0])
             raise UsageError(
                 f"the value in row {row} is no label of this column.", where=_where(column.name),
-                do="The labels stand in the schema: synthesizer.schema[column].categories.",
+                do=f"Choose among: {_some_labels(column)}.",
             )
         found.append(label)
     table = pd.Series([*found, None], dtype=object)
     return table.iloc[codes].reset_index(drop=True)
+
+
+def _some_labels(column: Column) -> str:
+    more = len(column.categories) - 20
+    return ", ".join(column.categories[:20]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _label_of(value: Any, column: Column, by_number: dict[float, str]) -> str | None:

@@ -93,6 +93,14 @@ def truth_labels(labels: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
+def truth_value(label: str) -> bool | None:
+    """What a truth word says by itself, in any letter case; None: it is none."""
+    word = label.strip().lower()
+    if any(word == false for false, _ in _TRUTH):
+        return False
+    return True if any(word == true for _, true in _TRUTH) else None
+
+
 def scale_order(labels: Iterable[str]) -> tuple[str, ...] | None:
     """The labels in the order of a scale everybody knows (low/medium/high, I/II/III, 18-24/25-34/65+); else None."""
     labels = list(labels)
