@@ -202,14 +202,14 @@ def test_methods_that_plan_their_time_get_their_share_of_half_the_budget():
 
 
 def test_the_better_half_goes_on_with_more_rows(monkeypatch):
-    monkeypatch.setattr(race, "FIRST_ROWS", 150)
+    monkeypatch.setattr(race, "HALVED_ROWS", 200)
     known = TWO | {"third": kind("third"), "unfit": kind("unfit", CannotLearn)}
     result = hold(known)
     rounds = {n: [(h.method, h.rows, h.placing) for h in result.race.heats if h.round == n] for n in (1, 2)}
     assert [p for _, _, p in rounds[1]] == ["ahead", "behind", "ahead", "failed"]
     assert {m for m, _, _ in rounds[2]} == {"gaussian_copula", "third"}
-    assert {r for _, r, _ in rounds[1]} == {150}
-    assert all(r > 150 for _, r, _ in rounds[2])
+    assert {r for _, r, _ in rounds[1]} == {147}
+    assert {r for _, r, _ in rounds[2]} == {294}
 
 
 def test_one_that_would_take_too_long_for_all_rows_does_not_win(monkeypatch):

@@ -36,7 +36,9 @@ SHARE = 0.5
 ORDER = ("gaussian_copula", "cart", "autoregressive", "ddpm", "tvae", "ctgan")
 """Who runs first: the cheap ones, then those that have measured best; others follow by name."""
 FIRST_ROWS = 5000
-"""Rows that candidates learn in the first of two rounds."""
+"""Rows that candidates learn in the first of two rounds at most; half of what there is in smaller tables."""
+HALVED_ROWS = 1000
+"""Rows to learn from below which there is one round only: half of them would say too little."""
 _FIRST_SHARE = 0.45  # of the race's time, for the first of two rounds
 _GRACE = 0.15  # of the budget, by which a candidate may overrun the race's time
 _LEAST = 1.0  # seconds that a candidate needs to show anything
@@ -192,8 +194,9 @@ class _Course:
 
     def run(self, names: Sequence[str]) -> None:
         """Both rounds, or the one where that is enough."""
-        two = len(names) > 2 and self.track.size > FIRST_ROWS
-        rounds = [FIRST_ROWS, self.track.size] if two else [self.track.size]
+        size = self.track.size
+        two = len(names) > 2 and size >= HALVED_ROWS
+        rounds = [min(FIRST_ROWS, size // 2), size] if two else [size]
         running = list(names)
         self.turns = len(names) + (math.ceil(len(names) / 2) if two else 0)
         for number, rows in enumerate(rounds, 1):
