@@ -133,7 +133,7 @@ class Ddpm(Method[DdpmParams]):
         if self.params.recipe == "classic":
             return TableModes.of(self._codec, 1)
         share = _MOST_LOGITS // max(len(self._codec.columns), 1)
-        return TableModes.of(self._codec, max(min(self.params.max_modes, share), 8))
+        return TableModes.of(self._codec, min(self.params.max_modes, max(share, 8)))
 
     def _choose(self, n: int) -> Settings:
         """Sizes and lengths for n rows, where they are left open."""

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synthloom.methods._nets.diffusion import WAVES, Cells, Layout, Part, Rows, Settings, Trunk, waves
+from synthloom.methods._nets.diffusion import WAVES, Cells, Layout, Part, Rows, Settings, Smooth, Trunk, waves
 
 _NARROW = 64
 """Columns up to which cells are uncovered one at a time; beyond, so many steps are taken, with several cells each."""
 _FLOW_STEPS = 12
-_FLOW_WIDTH, _FLOW_DEPTH = 256, 2
-"""Most of each: places know less of one another than modes do."""
+_FLOW_WIDTH, _FLOW_DEPTH, _FLOW_DROPOUT = 128, 1, 0.3
+"""Smaller and more regular than the net of modes: places know less of one another, and more of them is noise."""
 Tick = Callable[[float], None]
 
 
@@ -36,11 +36,14 @@ class MaskedModes(Part):
     def __init__(self, layout: Layout, settings: Settings) -> None:
         super().__init__()
         self.layout = layout
-        self.cells = Cells(layout.sizes, settings.width, spare=1)
+        self.cells = Cells(layout, settings.width, spare=1)
         self.trunk = Trunk(settings.width, settings.depth, settings.dropout)
-        self.out = nn.Linear(settings.width, layout.blocks.width)
-        nn.init.normal_(self.out.weight, std=0.01)
-        nn.init.zeros_(self.out.bias)
+        first = layout.blocks.first.tolist()
+        self.out = Smooth(
+            [first[j] for j in layout.on_line], [layout.ranked[j] for j in layout.on_line], layout.blocks.width,
+            settings.width, 0.01,
+        )
+        self.bias = nn.Parameter(torch.zeros(layout.blocks.width))
         self.register_buffer("hidden", torch.tensor(layout.sizes, dtype=torch.int64), persistent=False)
         self.hidden: Tensor
 
@@ -53,6 +56,11 @@ class MaskedModes(Part):
         read: Tensor = self.trunk(self.cells(torch.where(hidden, self.hidden, modes)))
         return read
 
+    def logits(self, modes: Tensor, hidden: Tensor) -> Tensor:
+        """(rows, width of the blocks) of what every cell is."""
+        made = nn.functional.linear(self.read(modes, hidden), self.out(), self.bias)
+        return made.float() + self.layout.blocks.padding
+
     def losses(self, rows: Rows, generator: torch.Generator) -> Tensor:
         """(columns,) nats of each column's hidden cells; the mean over all is the bound over the columns' number."""
         n, columns = rows.modes.shape
@@ -61,7 +69,7 @@ class MaskedModes(Part):
         many = (spread * columns).long().clamp_(max=columns - 1) + 1  # 1 to all, evenly, in every batch
         keys = torch.rand(n, columns, generator=generator, device=rows.modes.device)
         hidden = keys.argsort(1).argsort(1) < many[:, None]
-        logits = self.out(self.read(rows.modes, hidden)).float() + self.layout.blocks.padding
+        logits = self.logits(rows.modes, hidden)
         nats = self.layout.blocks.cross_entropy(logits, rows.modes)
         return (nats * (hidden / many[:, None])).mean(0) * columns
 
@@ -87,7 +95,7 @@ class MaskedModes(Part):
             tick(min(step / steps, 1.0))
             step += 1
             now = hidden & (turn < step * columns // steps)
-            logits = self.out(self.read(modes, hidden)).float() + self.layout.blocks.padding
+            logits = self.logits(modes, hidden)
             uniforms = torch.rand(n, columns, generator=generator, device=modes.device)
             drawn = self.layout.blocks.draw(gaps.heed(logits), uniforms)
             modes = torch.where(now, torch.minimum(drawn, self.hidden - 1), modes)
@@ -141,10 +149,10 @@ class PlaceFlow(Part):
         super().__init__()
         self.layout = layout
         width, lines = min(settings.width, _FLOW_WIDTH), len(layout.lines)
-        self.cells = Cells(layout.sizes, width)
+        self.cells = Cells(layout, width)
         self.scores = nn.Linear(lines, width)
         self.time = nn.Linear(2 * WAVES, width)
-        self.trunk = Trunk(width, min(settings.depth, _FLOW_DEPTH), settings.dropout)
+        self.trunk = Trunk(width, _FLOW_DEPTH, max(settings.dropout, _FLOW_DROPOUT) if settings.dropout else 0.0)
         self.out = nn.Linear(width, lines)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)

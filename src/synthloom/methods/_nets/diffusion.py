@@ -19,6 +19,8 @@ from synthloom.methods._nets.training import Average, Course, Patience, one_cycl
 
 _EDGE = 1e-4
 """Places this near 0 or 1 are taken as that far from them: beyond, a normal score says nothing more."""
+_COSINES, _FIXES = 16, 0.1
+"""Cosines for the modes of a column on a line, and how large their corrections start beside them."""
 WAVES = 8
 """Pairs of sine and cosine that tell a net the time."""
 _VALIDATION, _MOST_VALIDATION = 0.1, 2500
@@ -74,6 +76,8 @@ class Layout:
     Attributes:
         blocks: The columns' modes among logits.
         sizes: (columns,) modes of each column, in the blocks' order.
+        on_line: Columns on a line, counted in the blocks' order, of three levels' modes or more.
+        ranked: (columns,) modes of each column that stand for levels, from low to high on a line.
         lines: Columns with places, counted in the blocks' order.
         links: (linked,) int64 columns whose cells are always missing together with another's, blocks' order.
         groups: (linked,) int64 which of them go together, from 0.
@@ -86,6 +90,11 @@ class Layout:
         self.blocks = Blocks(own, device)
         self.names: list[str] = [modes.columns[j].codec.column.name for j in self.blocks.order]
         self.sizes = [own[j] for j in self.blocks.order]
+        self.ranked = [modes.columns[j].n_level_modes for j in self.blocks.order]
+        self.on_line = [
+            place for place, j in enumerate(self.blocks.order)
+            if modes.columns[j].codec.column.kind.is_numeric and self.ranked[place] > 2
+        ]
         places = [modes.columns[j].has_place for j in self.blocks.order]
         self.lines = [j for j, has in enumerate(places) if has.any()]
         place = np.argsort(self.blocks.order)
@@ -155,20 +164,68 @@ class Trunk(nn.Module):
         return nn.functional.silu(self.last(h))
 
 
+class Smooth(nn.Module):
+    """One vector for each mode, (modes, width), where neighbours on a line begin alike.
+
+    A column on a line has a few cosines of the mode's rank, each with a vector of its own, and a correction for each
+    mode that starts at 0: what holds for a stretch of numbers is learnt from all of them and not mode by mode. Labels
+    have corrections only.
+    """
+
+    basis: Tensor
+    place: Tensor
+
+    def __init__(self, firsts: Sequence[int], sizes: Sequence[int], total: int, width: int, scale: float) -> None:
+        """Vectors for `total` modes in all.
+
+        Args:
+            firsts, sizes: Of each column on a line, its first mode among all and how many it has.
+            total, width: The shape.
+            scale: Standard deviation at the start.
+        """
+        super().__init__()
+        longest = max(sizes, default=1)
+        basis, place = np.zeros((len(sizes), longest, _COSINES)), []
+        fixes = torch.randn(total, width) * scale
+        waves = np.arange(1, _COSINES + 1)
+        for line, (first, size) in enumerate(zip(firsts, sizes, strict=True)):
+            rank = (np.arange(size) + 0.5) / size
+            basis[line, :size] = np.cos(np.pi * rank[:, None] * waves) * np.sqrt(2 / waves / (1 / waves).sum())
+            place.append(line * longest + np.arange(size))
+            fixes[first : first + size] *= _FIXES
+        at = [np.arange(first, first + size) for first, size in zip(firsts, sizes, strict=True)]
+        self.register_buffer("basis", torch.from_numpy(basis).float(), persistent=False)
+        for name, index in (("place", place), ("at", at)):
+            joined = np.concatenate(index) if index else np.zeros(0, dtype=np.int64)
+            self.register_buffer(name, torch.from_numpy(joined), persistent=False)
+        self.at: Tensor
+        self.fixes = nn.Parameter(fixes)
+        self.vectors = nn.Parameter(torch.randn(len(sizes), _COSINES, width) * scale)
+
+    def forward(self) -> Tensor:
+        """(modes, width)."""
+        if not len(self.at):
+            return self.fixes
+        smooth = torch.bmm(self.basis, self.vectors).flatten(0, 1)
+        return self.fixes.index_add(0, self.at, smooth[self.place])
+
+
 class Cells(nn.Module):
     """The sum of one vector per cell: (rows, columns) modes → (rows, width); `spare` more modes for each column."""
 
     first: Tensor
 
-    def __init__(self, sizes: Sequence[int], width: int, spare: int = 0) -> None:
+    def __init__(self, layout: Layout, width: int, spare: int = 0) -> None:
         super().__init__()
-        counts = np.asarray(sizes, dtype=np.int64) + spare
-        self.register_buffer("first", torch.from_numpy(np.cumsum(counts) - counts), persistent=False)
-        self.weight = nn.Parameter(torch.randn(int(counts.sum()), width) / math.sqrt(max(len(sizes), 1)))
+        counts = np.asarray(layout.sizes, dtype=np.int64) + spare
+        first = np.cumsum(counts) - counts
+        self.register_buffer("first", torch.from_numpy(first), persistent=False)
+        begin, many = [int(first[j]) for j in layout.on_line], [layout.ranked[j] for j in layout.on_line]
+        self.vectors = Smooth(begin, many, int(counts.sum()), width, 1 / math.sqrt(max(len(counts), 1)))
 
     def forward(self, modes: Tensor) -> Tensor:
         """Vectors of the cells, added up."""
-        return nn.functional.embedding_bag(modes + self.first, self.weight, mode="sum")
+        return nn.functional.embedding_bag(modes + self.first, self.vectors(), mode="sum")
 
 
 def waves(time: Tensor) -> Tensor:
