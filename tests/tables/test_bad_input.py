@@ -76,6 +76,7 @@ def workbook(*sheets: list[list[object]]) -> bytes:
         (b"a,b\nx,1,s3cr3t\ny,2,s3cr3t\n", "patients.csv, line 2", "3 cells, the header 2"),
         (b'a,b\n"x\ny",2\n\n3,4\n5\n', "patients.csv, line 6", "1 cell, the header 2"),
         ("a,b\né,2\nü,2\n".encode() + b"\xff,s3cr3t\n", "patients.csv, line 4", "offset 14 is not valid UTF-8"),
+        ("a,é\n1,2\n".encode() + b"\xff,s3cr3t\n", "patients.csv, line 3", "offset 9 is not valid UTF-8"),
         ("a,b\n1,é\n2,ü\n".encode("utf-16")[:-1], "patients.csv, line 3", "not valid UTF-16"),
         (b"a,b\n" + ROW * 99 + b"1,\x00\n" + ROW * 99, "patients.csv, line 101", "NUL byte stands at offset 897"),
         (b'a,b\n1,"s3cr3t\n2,3\n', "patients.csv, line 2, column 'b'", "never closes"),

@@ -241,6 +241,16 @@ def test_an_infinity_is_an_error() -> None:
         infer_schema(frame_to_raw(pd.DataFrame({"x": [1.5, float("inf"), 3.0]})))
 
 
+@pytest.mark.parametrize("cells", [["inf"] * 30, ["1.5", "-inf"] * 20, ["Infinity", "inf", ""] * 9])
+def test_infinities_are_an_error_whatever_their_share(cells: list[str]) -> None:
+    with pytest.raises(TableError, match=r"line [23]: a cell is infinite"):
+        look(cells)
+
+
+def test_a_word_that_looks_like_an_infinity_is_a_label_among_words() -> None:
+    assert look(["inf", "con", "inf"] * 10)[0].categories == ("con", "inf")
+
+
 def test_line_numbers_count_line_breaks_inside_cells() -> None:
     notes = ["a\nb"] * 3 + ["c"] * 57
     raw = text_table(x=[*map(str, range(0, 150, 3)), "oops", *["7"] * 9], notes=notes)

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from synthloom.domain.errors import ContractError
 from synthloom.domain.schema import Column, IdentifierPattern, Kind, TextFormat
 from synthloom.tables.canonical import canonical_dtype
+from synthloom.tables.codec import read_table
+from synthloom.tables.coerce import coerce
+from synthloom.tables.infer import infer_schema
 from synthloom.tables.spelling import spell, spell_duration, spell_times
 
 NBSP = "\u00a0"
@@ -66,6 +69,18 @@ def test_decimals(text: TextFormat, precision: int | None, expected: list[str]) 
 
 def test_very_large_and_small_decimals_keep_their_exponent() -> None:
     assert spelt([1e-9, 1.5e300], Kind.DECIMAL, TextFormat(decimal_mark=",")) == ["1e-09", "1,5e+300"]
+
+
+def test_numbers_that_all_had_an_exponent_keep_their_digits() -> None:
+    for cells in (["1.152e-07", "4.000e+03", "n/a"], ["1,5e-07", "4,0e+03", "-2,5e+00"]):
+        raw = read_table(("x;y\n" + "".join(f"{c};{i}\n" for i, c in enumerate(cells))).encode())
+        schema = infer_schema(raw)
+        assert spell(coerce(raw, schema)["x"], schema["x"]).to_pylist() == cells
+    assert spelt([1 / 3, 2e-9], Kind.DECIMAL, TextFormat(exponent=True, mantissa=2)) == ["3.33e-01", "2.00e-09"]
+
+
+def test_single_precision_has_no_more_digits_than_it_holds() -> None:
+    assert spelt([-0.6066676333028094, 1e-9], Kind.DECIMAL, dtype="float32") == ["-0.60666764", "1e-09"]
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))

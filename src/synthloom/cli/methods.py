@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this method.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only this method.")] = None,
     json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
     debug: opt.DebugOption = False,

@@ -60,6 +60,9 @@ class TextFormat(_Frozen):
         None, description="Digits always shown after the decimal mark; None: as many as needed."
     )
     exponent: bool = Field(False, description="Very small and large numbers are written like 1e-07.")
+    mantissa: int | None = Field(
+        None, ge=0, le=17, description="Every number has an exponent, and so many digits after the mark."
+    )
     decimal_mark: Literal[".", ","] = "."
     thousands_mark: Literal["", ",", ".", " ", "'", "\u00a0", "\u202f"] = ""
     prefix: str = Field("", description="Text before every number, such as a currency sign.")

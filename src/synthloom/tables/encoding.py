@@ -114,7 +114,7 @@ def _is_mostly_utf8(data: bytes) -> bool:
         wrong = decoded.count("\ufffd")
         good += len(decoded) - len(decoded.encode("ascii", "ignore")) - wrong
         bad += wrong
-    return good > bad
+    return good >= bad and good > 0
 
 
 def _undecodable(data: bytes, at: int, offset: int, encoding: str, label: str) -> TableError:

@@ -8,7 +8,7 @@ import numpy as np
 
 from synthloom.domain.errors import SchemaError, TableError
 from synthloom.domain.schema import Column, Kind, TextFormat
-from synthloom.tables.cells import Cells, keep
+from synthloom.tables.cells import Cells, Texts, keep
 from synthloom.tables.infer_values import durations_found, numbers_column, numbers_found, times_found
 from synthloom.tables.infer_words import single_column, truth_column, words_column
 from synthloom.tables.parse_numbers import guess_number_format, infinite, read_numbers, whole_values
@@ -41,6 +41,7 @@ def infer_text(cells: Cells, spot: Spot, declared: Sequence[str] = (), ordered: 
             return truth_column(cells, gone, spot, truth, "the two words are a known pair of no and yes")
         return words_column(cells, gone_texts(cells, spot, False), spot, declared=declared, ordered=ordered)
     texts = keep(cells.texts, ~gone)
+    _refuse_infinite(cells, gone, texts, spot)
     if len(texts) == 1:
         words_gone = gone_texts(cells, spot, False)
         value = guess_number_format(texts) is not None or guess_time_format(texts) is not None
@@ -62,6 +63,26 @@ def infer_text(cells: Cells, spot: Spot, declared: Sequence[str] = (), ordered: 
     return words_column(cells, gone_texts(cells, spot, False), spot, mixed=best is not None)
 
 
+def _refuse_infinite(cells: Cells, gone: np.ndarray, texts: Texts, spot: Spot) -> None:
+    """Raise when infinities stand among numbers, or alone."""
+    endless = infinite(texts)
+    if not endless.any():
+        return
+    rest = keep(texts, ~endless)
+    style = guess_number_format(rest, spot.raw.file.delimiter)
+    if len(rest) == 0 or (style is not None and read_numbers(rest, style).ok.all()):
+        bad = np.zeros(len(gone), dtype=bool)
+        bad[np.flatnonzero(~gone)[endless]] = True
+        raise _infinite_cell(cells, bad, spot)
+
+
+def _infinite_cell(cells: Cells, bad: np.ndarray, spot: Spot) -> TableError:
+    return TableError(
+        "a cell is infinite.", where=spot.where(cells.first_row(bad)),
+        do="Replace infinities by a number, or list their spelling under `missing` in the schema file.",
+    )
+
+
 def _refuse_mixed(cells: Cells, gone: np.ndarray, spot: Spot, best: Found) -> None:
     """Raise when nearly all cells are numbers (or times) and a few are not; say so when only most are."""
     counts = cells.counts[~gone]
@@ -71,10 +92,7 @@ def _refuse_mixed(cells: Cells, gone: np.ndarray, spot: Spot, best: Found) -> No
     named_code = says_code(spot.name) or says_identifier(spot.name)
     if share <= MIXED and int(best.ok.sum()) >= 20 and not named_code:
         if best.what == "numbers" and infinite(keep(cells.texts, bad)).any():
-            raise TableError(
-                "a cell is infinite.", where=spot.where(cells.first_row(bad)),
-                do="Replace infinities by a number, or list their spelling under `missing` in the schema file.",
-            )
+            raise _infinite_cell(cells, bad, spot)
         raise TableError(
             f"this cell is none of the {best.what} that {1 - share:.2%} of the column's filled cells are.",
             where=spot.where(cells.first_row(bad)),

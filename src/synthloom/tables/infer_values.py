@@ -12,7 +12,14 @@ from synthloom.tables.cells import Cells, Texts, count_distinct, keep
 from synthloom.tables.decide import decide_whole
 from synthloom.tables.identifiers import pattern_of_whole
 from synthloom.tables.infer_words import truth_column, words_column
-from synthloom.tables.parse_numbers import Numbers, decimal_places, guess_number_format, read_numbers, whole_values
+from synthloom.tables.parse_numbers import (
+    Numbers,
+    decimal_places,
+    guess_number_format,
+    mantissa_places,
+    read_numbers,
+    whole_values,
+)
 from synthloom.tables.parse_times import (
     DAY,
     Times,
@@ -49,7 +56,10 @@ def numbers_column(
     if numbers.leading_zeros and numbers.whole is not None:
         widths = {len(t.strip()) for t in texts.to_pylist()}
         style = style.model_copy(update={"zero_pad": max(widths)})
-    text = style.model_copy(update={"decimals": always, "exponent": bool(numbers.exponent.any())})
+    text = style.model_copy(update={
+        "decimals": always, "exponent": bool(numbers.exponent.any()),
+        "mantissa": mantissa_places(texts, numbers, style),
+    })
     per_cell = np.zeros(len(gone), dtype="int64")
     per_cell[~gone] = np.arange(len(texts))
     filled = np.append(~gone, False)[cells.codes]

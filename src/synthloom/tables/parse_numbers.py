@@ -187,6 +187,16 @@ def decimal_places(numbers: Numbers) -> tuple[int | None, int | None]:
     return (most if rounds else None), (int(plain.min()) if len(plain) else 0) or None
 
 
+def mantissa_places(texts: Texts, numbers: Numbers, style: TextFormat) -> int | None:
+    """Digits after the mark before the exponent, when all texts have an exponent and equally many; else None."""
+    if not numbers.exponent[numbers.ok].all() or not numbers.ok.any():
+        return None
+    mark = re.escape(style.decimal_mark)
+    parts = pc.extract_regex(keep(texts, numbers.ok), rf"[0-9](?:{mark}(?P<f>[0-9]*))?[eE]")
+    places = pc.unique(pc.binary_length(pc.struct_field(parts, "f"))).to_pylist()
+    return places[0] if len(places) == 1 and places[0] is not None and places[0] <= 17 else None
+
+
 def float_places(values: np.ndarray, single: bool = False) -> int | None:
     """The fewest decimal places (0 to 9) that keep every value as it is; None when more are needed.
 

@@ -25,6 +25,7 @@ _MONTHS = (
 )  # fmt: skip
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _DAY = 86_400_000_000
+_SINGLE = ("float32", "Float32", "float[pyarrow]")
 _CODE = re.compile(r"%([-^]?)(:?[A-Za-z%])")
 
 
@@ -94,9 +95,12 @@ def _decimals(series: pd.Series, column: Column) -> pa.Array:
 
 def _spell_decimals(numbers: np.ndarray, column: Column) -> list[str]:
     text, least = column.text, column.text.decimals or 0
-    if column.precision is None or text.exponent:
+    if text.mantissa is not None:
+        words = [f"{x + 0.0:.{text.mantissa}e}" for x in numbers.tolist()]
+    elif column.precision is None or text.exponent:
         numbers = numbers if column.precision is None else np.round(numbers, column.precision)
-        words = [_shortest(x, least) for x in numbers.tolist()]
+        single = column.dtype in _SINGLE
+        words = [_shortest(float(str(np.float32(x))) if single else x, least) for x in numbers.tolist()]
     else:
         most = max(column.precision, least)
         numbers = np.round(numbers, column.precision) + 0.0  # + 0.0 turns -0.0 into 0.0
