@@ -21,8 +21,7 @@ import pandas as pd
 from pydantic import Field
 from scipy.special import ndtr, ndtri
 
-from synthloom.domain.errors import FitError
-from synthloom.domain.event import Cancelled, Emit, Notice, Progress, ignore, never
+from synthloom.domain.event import Cancelled, Emit, Progress, ignore, never
 from synthloom.domain.guarantee import NoGuarantee
 from synthloom.domain.plan import PrivacyLevel
 from synthloom.domain.schema import Kind, Schema
@@ -35,6 +34,7 @@ from synthloom.methods._latent import (
     slice_scores,
     truncated_normal,
 )
+from synthloom.methods._opening import open_codec
 from synthloom.methods.contract import Arrays, Conditions, Method, MethodInfo, MethodParams
 from synthloom.tables.encode import ColumnCodec, TableCodec, assemble, stop_if
 
@@ -93,16 +93,10 @@ class GaussianCopula(Method[GaussianCopulaParams]):
         emit: Emit = ignore, cancelled: Cancelled = never,
     ) -> Self:
         """Learn margins and correlations; `rng` is not needed, nothing is drawn."""
-        if not len(table):
-            raise FitError("the table has no rows.", do="Give at least one row.")
-        support = self.params.min_support
         self._schema = schema
-        self._codec = TableCodec.fit(table, schema, min_support=support, max_codes=_MOST_CODES, cancelled=cancelled)
-        for name in self._codec.suppressed:
-            emit(Notice(
-                code="suppressed", column=name,
-                message=f"No value of {name!r} is shared by {support} records; its cells are left empty.",
-            ))
+        self._codec = open_codec(
+            table, schema, min_support=self.params.min_support, max_codes=_MOST_CODES, emit=emit, cancelled=cancelled
+        )
         emit(Progress(step="fit", fraction=0.3, message="margins learnt"))
         codes = self._codec.encode(table, cancelled)
         emit(Progress(step="fit", fraction=0.6, message="columns encoded"))

@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from synthloom.domain.errors import FitError, ParamsError
-from synthloom.domain.event import Cancelled, Emit, Notice, Progress
+from synthloom.domain.errors import ParamsError
+from synthloom.domain.event import Cancelled, Emit, Progress
 from synthloom.domain.schema import Schema
 from synthloom.methods._nets.modes import TableModes
 from synthloom.methods._nets.training import choose_device
-from synthloom.tables.encode import TableCodec
+from synthloom.methods._opening import open_codec
 
 _WIDEST = 24_000
 """Codes that all columns together may have, about: with more, each column gets fewer."""
@@ -31,17 +31,10 @@ def open_table(
     Raises:
         FitError: it has no rows.
     """
-    if not len(table):
-        raise FitError("the table has no rows.", do="Give at least one row.")
     share = _WIDEST // max(len(schema.modelled), 1)
-    codec = TableCodec.fit(
-        table, schema, min_support=min_support, max_codes=min(max(share // 4, 16), 256), cancelled=cancelled
+    codec = open_codec(
+        table, schema, min_support=min_support, max_codes=min(max(share // 4, 16), 256), emit=emit, cancelled=cancelled
     )
-    for name in codec.suppressed:
-        emit(Notice(
-            code="suppressed", column=name,
-            message=f"No value of {name!r} is shared by {min_support} records; its cells are left empty.",
-        ))
     modes = TableModes.of(codec, fitting_modes(max_modes, len(codec.columns)))
     cells = modes.encode(table, rng, cancelled)
     emit(Progress(step="fit", fraction=0.1, message="columns encoded"))

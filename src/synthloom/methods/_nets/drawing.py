@@ -1,0 +1,119 @@
+"""Drawing rows from an any-order net, and putting its margins right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from synthloom.methods._nets.autoregressive import AutoregressiveNet
+from synthloom.methods._nets.training import Course
+
+_ROUNDS = 3
+"""Steps of a margin's calibration."""
+
+
+class Drawer:
+    """Draws rows cell after cell. Rows that are alike so far are carried once.
+
+    Args:
+        net: The net, in eval mode.
+        n: Rows.
+        temperature: Below 1 likely values become likelier, above 1 rarer ones do.
+        fixed: (n, columns) int64 codes of cells that stand already, -1 elsewhere; None: there are none.
+    """
+
+    def __init__(
+        self, net: AutoregressiveNet, n: int, temperature: float = 1.0, fixed: np.ndarray | None = None
+    ) -> None:
+        self._net, self._temperature = net, temperature
+        device = net.start.device
+        if fixed is None:
+            self._kind = np.zeros(n, dtype=np.int64)  # which of `_h` each row has
+            self._h = net.start[None, :]
+            return
+        known, self._kind = np.unique(fixed, axis=0, return_inverse=True)
+        self._kind = self._kind.reshape(-1)
+        places = torch.from_numpy(np.maximum(known, 0) + np.array(net.edges[:-1])).to(device)
+        self._h = net.first(places, torch.from_numpy((known >= 0).astype(np.float32)).to(device))
+
+    @torch.inference_mode()
+    def logits(self, column: int) -> torch.Tensor:
+        """(kinds, codes) logits of a column for each kind of row."""
+        return self._net.logits(self._h, column).float() / self._temperature
+
+    @torch.inference_mode()
+    def draw(self, column: int, uniforms: np.ndarray, without: int | None = None) -> np.ndarray:
+        """(n,) int32 codes of a column.
+
+        Args:
+            column: The column.
+            uniforms: (n,) in [0, 1).
+            without: A code that may not be drawn.
+        """
+        logits = self.logits(column)
+        if without is not None:
+            logits[:, without] = -torch.inf
+        cumulated = logits.softmax(1).cumsum(1).cpu().numpy()
+        cumulated /= cumulated[:, -1:]
+        below = cumulated[self._kind] <= uniforms[:, None].astype(np.float32)
+        return np.asarray(np.minimum(below.sum(1), cumulated.shape[1] - 1), dtype=np.int32)
+
+    def shares(self, column: int, bias: torch.Tensor) -> torch.Tensor:
+        """(codes,) mean probability of each code over the rows, with a bias (codes,) on the logits."""
+        weights = torch.from_numpy(np.bincount(self._kind, minlength=len(self._h))).to(self._h.device).float()
+        return (weights / weights.sum()) @ (self.logits(column) + bias).softmax(1)
+
+    @torch.inference_mode()
+    def see(self, column: int, codes: np.ndarray, where: np.ndarray | None = None) -> None:
+        """Take in a column's cells.
+
+        Args:
+            column: The column.
+            codes: (n,) codes.
+            where: (n,) bool: rows whose cell was not seen yet; None: all.
+        """
+        size = self._net.sizes[column] + 1  # the last code: nothing new
+        news = codes.astype(np.int64) if where is None else np.where(where, codes, size - 1)
+        keys, kind = np.unique(self._kind * size + news, return_inverse=True)
+        self._kind = kind.reshape(-1)
+        parents, cells = (torch.from_numpy(part).to(self._h.device) for part in np.divmod(keys, size))
+        low, high = self._net.edges[column], self._net.edges[column + 1]
+        table = torch.cat([self._net.cells[low:high], torch.zeros_like(self._net.cells[:1])])
+        self._h = self._h[parents] + table[cells]
+
+
+@torch.inference_mode()
+def calibrate(
+    net: AutoregressiveNet, order: Sequence[int], counts: Sequence[np.ndarray], *, n: int,
+    rng: np.random.Generator, course: Course,
+) -> None:
+    """Shift the output biases until rows drawn in order have the columns' own shares.
+
+    What a net learns by stochastic steps is a little off in every margin, which a detector sees at once; the margins
+    are known exactly (each code rests on `min_support` records), so they can be put right without looking at a row.
+
+    Args:
+        net: The net; changed.
+        order: Columns in drawing order.
+        counts: (codes,) records behind each code, of each column.
+        n: Rows drawn on the way.
+        rng: For drawing.
+        course: Looked at for a cancel.
+    """
+    drawer = Drawer(net, n)
+    for column in order:
+        course.look()
+        low, high = net.edges[column], net.edges[column + 1]
+        wanted = torch.from_numpy(counts[column] / max(counts[column].sum(), 1)).float().to(net.start.device)
+        bias = torch.zeros(high - low, device=net.start.device)
+        for _ in range(_ROUNDS):
+            now = drawer.shares(column, bias)
+            possible = wanted > 0
+            step = torch.where(possible, (wanted / now.clamp_min(1e-12)).log().clamp(-2, 2), -math.inf)
+            bias = bias + step
+        # A code without records stays as unlikely as it is: minus infinity would spoil sums.
+        net.out.bias[low:high] += bias.nan_to_num(neginf=-30.0)
+        drawer.see(column, drawer.draw(column, rng.random(n)))

@@ -1,0 +1,325 @@
+"""`autoregressive`: an any-order net over discretised columns, with honest trees beside it.
+
+One net learns every column given any others (`_nets/autoregressive.py`), so it draws whole rows, rows under any
+conditions, or only the missing cells of a row. What it draws cell after cell is accompanied by honest trees
+(`_trees.py`): each cell of a free row comes from the trees with probability `tree_share`, else from the net. The two
+err in different ways (trees are blunt but unbiased, nets smooth), so neither's errors add up along a row: the mixture
+is harder to tell from real rows than either, and remembers no more than the net.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from synthloom.domain.event import Cancelled, Emit, Notice, Progress, ignore, never
+from synthloom.domain.guarantee import NoGuarantee
+from synthloom.domain.plan import PrivacyLevel
+from synthloom.domain.schema import Schema
+from synthloom.methods._forest import Settings as TreeSettings
+from synthloom.methods._nets.params import NeuralParams, require_torch
+from synthloom.methods._opening import open_codec
+from synthloom.methods._trees import TreeSequence, drawing_order, scaled
+from synthloom.methods.contract import Arrays, Conditions, Method, MethodInfo, MethodParams
+from synthloom.tables.encode import TableCodec, stop_if
+
+if TYPE_CHECKING:
+    from synthloom.methods._nets.autoregressive import AutoregressiveNet, Settings
+
+_MOST_CODES, _LEAST_CODES, _WIDEST = 256, 24, 16_384
+"""Codes of a column on a line: up to 256, fewer where all columns together would have more than 16,384."""
+_CALIBRATED_ON = 20_000
+_MOST_CELLS = 2**24
+"""Probabilities held at a time while drawing: 64 MB."""
+
+
+class AutoregressiveParams(NeuralParams):
+    """Parameters of `autoregressive`."""
+
+    min_support: int = Field(10, ge=2, le=1000, description="No released value rests on fewer records (k).")
+    width: int = Field(256, ge=8, le=8192, description="Width of the hidden layers.")
+    blocks: int = Field(2, ge=0, le=32, description="Residual blocks.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units left out in each training step.")
+    temperature: float = Field(
+        1.0, gt=0, le=10, description="Below 1 likely values become likelier, above 1 rarer ones do; unless it is 1, "
+        "the net draws alone."
+    )
+    tree_share: float = Field(
+        0.3, ge=0, le=1, description="Share of cells drawn by honest trees in place of the net; 0: the net alone."
+    )
+    trees: int = Field(5, ge=1, le=200, description="Trees per column.")
+    leaf_floor: int = Field(10, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
+    shrinkage: float = Field(1.0, ge=0, le=4, description="How strongly leaves are pulled to their parents; see cart.")
+    order: Literal["cardinality"] | tuple[str, ...] = Field(
+        "cardinality", description="Drawing order: fewest distinct values first, or the columns' names in order."
+    )
+
+
+class Autoregressive(Method[AutoregressiveParams]):
+    """Any-order net over codes, mixed with trees."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="autoregressive",
+        title="Any-order autoregressive net",
+        summary="One net for every column given any others, with trees beside it; the best fidelity measured, "
+        "conditions on any columns, imputation.",
+        paper="Uria, Murray & Larochelle 2014; Hoogeboom et al. 2022; Tiwald et al. 2025 (TabularARGN)",
+        aliases=("transformer", "arn"),
+        conditional=True,
+        needs="neural",
+    )
+    Params: ClassVar[type[MethodParams]] = AutoregressiveParams
+
+    @classmethod
+    def privacy_params(cls, level: PrivacyLevel) -> dict[str, Any]:
+        """The support, leaf floor, shrinkage and dropout of each level."""
+        return {
+            "low": {"min_support": 5, "leaf_floor": 5, "shrinkage": 0.6, "dropout": 0.05},
+            "default": {"min_support": 10, "leaf_floor": 10, "shrinkage": 1.0, "dropout": 0.1},
+            "high": {"min_support": 25, "leaf_floor": 50, "shrinkage": 1.6, "dropout": 0.3},
+        }[level]
+
+    def fit(
+        self, table: pd.DataFrame, schema: Schema, rng: np.random.Generator,
+        emit: Emit = ignore, cancelled: Cancelled = never,
+    ) -> Self:
+        """Grow the trees, train the net, put its margins right.
+
+        Raises:
+            FitError: the table has no rows, or a loss was infinite or not a number.
+            ParamsError: `order` does not name the columns, or the device is not there.
+            MissingDependencyError: torch is not installed.
+        """
+        require_torch(self.info.name)
+        params = self.params
+        most = _WIDEST // max(len(schema.modelled), 1)
+        self._codec = open_codec(
+            table, schema, min_support=params.min_support, max_codes=min(max(most, _LEAST_CODES), _MOST_CODES),
+            emit=emit, cancelled=cancelled,
+        )
+        self._order = drawing_order(self._codec, schema, params.order, self.info.name)
+        self._net: AutoregressiveNet | None = None
+        self._trees: TreeSequence | None = None
+        if not self._codec.columns:
+            return self
+        codes = self._codec.encode(table, cancelled)
+        emit(Progress(step="fit", fraction=0.05, message="columns encoded"))
+        self._grow(codes, rng, emit, cancelled)
+        self._train(codes, rng, emit, cancelled)
+        emit(Progress(step="fit", fraction=1.0))
+        return self
+
+    def _grow(self, codes: np.ndarray, rng: np.random.Generator, emit: Emit, cancelled: Cancelled) -> None:
+        params = self.params
+        if not params.tree_share:
+            return
+
+        def tell(done: int, of: int) -> None:
+            emit(Progress(step="fit", fraction=0.05 + 0.1 * done / of, message=f"{done} of {of} forests grown"))
+
+        settings = scaled(TreeSettings(params.trees, params.leaf_floor, params.shrinkage), len(codes))
+        self._trees = TreeSequence.grow(
+            self._codec, codes, self._order, settings, rng=rng, cancelled=cancelled, tell=tell
+        )
+
+    def _train(self, codes: np.ndarray, rng: np.random.Generator, emit: Emit, cancelled: Cancelled) -> None:
+        from synthloom.methods._nets.autoregressive import steps, train
+        from synthloom.methods._nets.drawing import calibrate
+        from synthloom.methods._nets.training import Course, choose_device, seeded
+
+        columns = self._codec.columns
+        device = choose_device(self.params.device, self.info.name)
+        settings = self._net_settings(len(codes))
+        course = Course(steps(len(codes), settings), emit, cancelled, self.params.max_seconds, low=0.15, high=0.95)
+        with seeded(rng, device) as generator:
+            net, validation = train(
+                codes, [c.n_codes for c in columns], self._order, settings,
+                names=[c.column.name for c in columns], course=course, generator=generator,
+            )
+        emit(Progress(step="fit", fraction=0.95, message="putting margins right"))
+        counts = [c.code_counts for c in columns]
+        calibrate(net, self._order, counts, n=min(len(codes), _CALIBRATED_ON), rng=rng, course=course)
+        self._net = net
+        if course.out_of_time:
+            emit(Notice(code="budget", message=_bought(course.step, course.steps, validation)))
+
+    def _net_settings(self, n: int) -> Settings:
+        """Settings for n rows: what the person gave, else what suits that many."""
+        from synthloom.methods._nets.autoregressive import Settings
+
+        params = self.params
+        batch = params.batch_size or int(np.clip(2 ** np.floor(np.log2(max(n, 1) / 64)), 32, 1024))
+        epochs = params.epochs or int(np.clip(np.ceil(24 * (25_000 / max(n, 1)) ** 0.5), 3, 60))
+        rate = params.learning_rate or 2e-3 * min((batch / 256) ** 0.5, 1.0)
+        return Settings(epochs, batch, rate, params.width, params.blocks, params.dropout)
+
+    def sample(
+        self, n: int, rng: np.random.Generator, conditions: Conditions | None = None,
+        emit: Emit = ignore, cancelled: Cancelled = never,
+    ) -> pd.DataFrame:
+        """Draw rows, cell after cell; conditions stand in them as they are, and shape all other cells."""
+        codec = self._codec
+        codes = np.empty((n, len(codec.columns)), dtype=np.int32, order="F")
+        fixed = None if conditions is None else self._fixed(conditions)
+        chunk = max(1024, _MOST_CELLS // max((c.n_codes for c in codec.columns), default=1))
+        for first in range(0, n, chunk):
+            rows = slice(first, min(first + chunk, n))
+            part = None if fixed is None else fixed[rows]
+            for j, column in self._draw(rows.stop - first, rng, part).items():
+                codes[rows, j] = column
+            stop_if(cancelled)
+            emit(Progress(step="sample", fraction=0.9 * rows.stop / n))
+        made = codec.decode(codes, rng, cancelled)
+        emit(Progress(step="sample", fraction=1.0))
+        return made if conditions is None else _with_fixed(made, conditions)
+
+    def impute(
+        self, table: pd.DataFrame, rng: np.random.Generator, emit: Emit = ignore, cancelled: Cancelled = never
+    ) -> pd.DataFrame:
+        """The table with its missing cells drawn given the other cells of their rows; all else stays as it is.
+
+        Args:
+            table: (n, columns) canonical. A cell of a column that never lacks enough values to learn from is drawn too.
+            rng: Source of all randomness.
+            emit: Progress, in steps of `sample`.
+            cancelled: Asked often; when true, CancelledError is raised.
+        """
+        modelled = [c.column.name for c in self._codec.columns]
+        fixed = self._fixed(table[modelled])
+        missing = table[modelled].isna().to_numpy()
+        fixed[missing] = -1
+        codes = np.maximum(fixed, 0).astype(np.int32)
+        rows = np.flatnonzero(missing.any(axis=1))
+        for first in range(0, len(rows), 4096):
+            stop_if(cancelled)
+            part = rows[first : first + 4096]
+            for j, column in self._draw(len(part), rng, fixed[part], fill=True).items():
+                codes[part, j] = column
+            emit(Progress(step="sample", fraction=0.9 * (first + len(part)) / len(rows)))
+        drawn = self._codec.decode(codes, rng, cancelled)
+        made = table.copy()
+        for j, name in enumerate(modelled):
+            gaps = missing[:, j]
+            if gaps.any():
+                made[name] = table[name].where(~gaps, drawn[name].set_axis(table.index)).astype(table[name].dtype)
+        emit(Progress(step="sample", fraction=1.0))
+        return made
+
+    def _fixed(self, conditions: pd.DataFrame) -> np.ndarray:
+        """(n, columns) int64 codes of given cells, -1 in columns that are not given."""
+        fixed = np.full((len(conditions), len(self._codec.columns)), -1, dtype=np.int64)
+        for j, codec in enumerate(self._codec.columns):
+            if codec.column.name in conditions:
+                fixed[:, j] = codec.encode(conditions[codec.column.name])
+        return fixed
+
+    def _draw(
+        self, n: int, rng: np.random.Generator, fixed: np.ndarray | None, *, fill: bool = False
+    ) -> dict[int, np.ndarray]:
+        """Codes of n rows, column by column.
+
+        Args:
+            n: Rows.
+            rng: Source of randomness.
+            fixed: (n, columns) codes that stand, -1 for those to draw; None: all are to be drawn.
+            fill: Whether drawn cells may not be missing.
+        """
+        if self._net is None:
+            return {}
+        from synthloom.methods._nets.drawing import Drawer
+
+        params = self.params
+        drawer = Drawer(self._net, n, params.temperature, fixed)
+        if fixed is None and self._trees is not None and params.temperature == 1:
+            return self._draw_mixed(n, rng, drawer, self._trees)
+        made: dict[int, np.ndarray] = {}
+        for j in self._order:
+            given = np.zeros(n, dtype=bool) if fixed is None else fixed[:, j] >= 0
+            wanted = np.zeros(n, dtype=np.int64) if fixed is None else fixed[:, j]
+            if given.all() and n:
+                made[j] = wanted.astype(np.int32)
+                continue
+            without = self._codec.columns[j].missing_code if fill else None
+            drawn = np.where(given, wanted, drawer.draw(j, rng.random(n), without)).astype(np.int32)
+            drawer.see(j, drawn, ~given if given.any() else None)
+            made[j] = drawn
+        return made
+
+    def _draw_mixed(
+        self, n: int, rng: np.random.Generator, drawer: Any, trees: TreeSequence
+    ) -> dict[int, np.ndarray]:
+        """Codes of n free rows: each cell from the trees or the net, both given the cells before, whoever drew them."""
+        made: dict[int, np.ndarray] = {}
+        drawn: list[np.ndarray] = []
+        for j, by_trees in trees.draw(n, rng, drawn):
+            by_net = drawer.draw(j, rng.random(n))
+            drawn.append(np.where(rng.random(n) < self.params.tree_share, by_trees, by_net).astype(np.int32))
+            drawer.see(j, drawn[-1])
+            made[j] = drawn[-1]
+        return made
+
+    def guarantee(self) -> NoGuarantee:
+        """No formal promise; the rules it keeps."""
+        p = self.params
+        return NoGuarantee(rules=(
+            f"A value that fewer than {p.min_support} records share is never released: numbers are drawn inside "
+            f"intervals of at least {p.min_support} records, rarer labels are replaced by commoner ones.",
+            f"The smallest and largest values released are means of {p.min_support} records each.",
+            "Training stops when rows that are held back are no longer learnt better, and leaves out a share of the "
+            "net in each step, so that it does not learn single rows by heart.",
+            f"No value is drawn from a leaf of fewer than {p.leaf_floor} records; leaves hold records that did not "
+            "shape them.",
+        ))
+
+    def state(self) -> tuple[Arrays, dict[str, Any]]:
+        """The codec's levels, the net's weights and the forests."""
+        from synthloom.methods._nets.training import weights_to_arrays
+
+        arrays, meta = self._codec.state()
+        meta |= {"order": self._order, "net": self._net is not None, "trees": None}
+        if self._net is not None:
+            arrays |= weights_to_arrays(self._net, "net.")
+        if self._trees is not None:
+            own, meta["trees"] = self._trees.state()
+            arrays |= own
+        return arrays, meta
+
+    @classmethod
+    def from_state(cls, params: AutoregressiveParams, schema: Schema, arrays: Arrays, meta: dict[str, Any]) -> Self:
+        """A fitted method out of its state, on the device that `params` names or, where it is not there, the CPU."""
+        require_torch(cls.info.name)
+        from synthloom.methods._nets.autoregressive import AutoregressiveNet
+        from synthloom.methods._nets.opening import usable_device
+        from synthloom.methods._nets.training import arrays_to_weights, seeded
+
+        method = cls(params)
+        method._codec = TableCodec.from_state(schema, arrays, meta)
+        method._order = list(meta["order"])
+        method._net = None
+        method._trees = TreeSequence.from_state(arrays, meta["trees"]) if meta["trees"] else None
+        if meta["net"]:
+            device = usable_device(params.device, cls.info.name)
+            sizes = [c.n_codes for c in method._codec.columns]
+            with seeded(np.random.default_rng(0), device):  # fresh weights are drawn only to be replaced
+                net = AutoregressiveNet(sizes, params.width, params.blocks, params.dropout)
+            method._net = arrays_to_weights(net, "net.", arrays).to(device)
+        return method
+
+
+def _with_fixed(rows: pd.DataFrame, conditions: Conditions) -> pd.DataFrame:
+    return rows.assign(**{str(name): conditions[name].reset_index(drop=True) for name in conditions})
+
+
+def _bought(step: int, steps: int, validation: list[float]) -> str:
+    """What the time was enough for, and what more of it would buy."""
+    done = f"Time was up after {step:,} of {steps:,} steps"
+    if len(validation) < 3:
+        return f"{done}, too early to say what more would buy; more time would learn the table better."
+    gained = validation[-3] - validation[-1]
+    return (
+        f"{done}. The last {2 / len(validation):.0%} of the time lowered the validation loss by {gained:.3f} to "
+        f"{validation[-1]:.3f}: {'more time would lower it further' if gained > 0.002 else 'more would gain little'}."
+    )
