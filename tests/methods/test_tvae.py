@@ -54,7 +54,7 @@ def rows() -> pd.DataFrame:
 
 @pytest.mark.parametrize("check", METHOD_CHECKS, ids=lambda check: check.name)
 def test_it_keeps_every_promise_of_a_method(check):
-    check.run(Tvae, SMALL)
+    check.run(Tvae, SMALL | {"epochs": 2, "batch_size": 64})
 
 
 def test_numbers_follow_labels(rows):

@@ -91,16 +91,22 @@ class Blocks:
         return torch.cat(found, 1)
 
     def soften(self, logits: Tensor, heat: float) -> Tensor:
-        """(rows, width) nearly one-hot draws from logits, padding added, that pass gradients on.
+        """(rows, width) one-hot draws from logits, padding added, that pass gradients on.
 
-        The Gumbel softmax (Jang et al. 2017; Maddison et al. 2017).
+        Straight-through Gumbel softmax (Jang et al. 2017): one-hot forwards, soft backwards.
 
         Args:
             logits: (rows, width).
-            heat: Its temperature; the lower, the nearer to one-hot.
+            heat: Temperature of the soft draw.
         """
         noise = -torch.empty_like(logits).exponential_().clamp_min_(1e-20).log_()
-        return torch.cat([part.softmax(2).flatten(1) for part in self.parts((logits + noise) / heat)], 1)
+        soft, hard = [], []
+        for part in self.parts((logits + noise) / heat):
+            own = part.softmax(2)
+            soft.append(own.flatten(1))
+            hard.append(torch.zeros_like(own).scatter_(2, own.argmax(2, keepdim=True), 1.0).flatten(1))
+        passing = torch.cat(soft, 1)
+        return torch.cat(hard, 1) + passing - passing.detach()
 
     def draw(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         """(rows, columns) modes drawn from logits (rows, width), padding added, by uniforms (rows, columns)."""

@@ -1,9 +1,15 @@
 """The nets of `ctgan`: a generator under conditions, and a critic of packs of rows.
 
 Xu et al. 2019: conditional vector, training by sampling, Gumbel softmax (Jang et al. 2017), PacGAN (Lin et al. 2018),
-Wasserstein loss with gradient penalty (Gulrajani et al. 2017). Ours differs in that conditions may name any columns,
-several at once; that given cells are put into the row as they are, so that the critic judges whether the *rest* suits
-them, where the paper adds a cross-entropy that asks for them; and in what follows training (`Twin.calibrate`).
+Wasserstein loss with gradient penalty (Gulrajani et al. 2017). Ours differs:
+
+* Conditions may name any columns, several at once. Given cells are put into the row as they are, so that the critic
+  judges whether the *rest* suits them, where the paper adds a cross-entropy that asks for them.
+* A real pack and a made-up one under the same conditions are compared (relativistic pairing: Jolicoeur-Martineau 2019;
+  with a gradient penalty around zero: Mescheder et al. 2018). It learns in hundreds of steps what the Wasserstein loss
+  needs many thousands for, which is there as a parameter.
+* The critic sees made-up rows as drawn, not softened: it would tell soft rows from real ones by that alone.
+* After training the columns' shares are put right (`Twin.calibrate`).
 
 Shapes: b rows of a batch, C columns in the order of `Blocks`, W logits, P rows of a pack.
 """
@@ -32,12 +38,12 @@ from synthloom.methods._nets.training import (
 )
 from synthloom.tables.encode import stop_if
 
-_RATE = 1e-3
+_RATE = 3e-3
 """Peak of the critic's learning rate; the generator's is half of it (two time-scales: Heusel et al. 2017)."""
-_HEAT = 0.2
-"""Temperature of the Gumbel softmax."""
-_PENALTY = 10.0
-"""Weight of the gradient penalty."""
+_HEAT = 0.7
+"""Temperature of the Gumbel softmax that gradients take in place of the draw."""
+_PENALTY, _FLATNESS = 10.0, 0.1
+"""Weights of the critic's slope's distance from 1, and, in the relativistic game, of the slope itself."""
 _SEVERAL = 0.25
 """Share of the training rows whose condition names more than one column."""
 _INDEXED = 60_000_000
@@ -59,6 +65,7 @@ class Settings:
         dropout: Of the critic.
         pack: Rows that the critic judges together.
         penalty_every: Steps of the critic from one gradient penalty to the next.
+        relativistic: Which of two games, the relativistic one or Wasserstein's.
         epochs, batch_size, learning_rate, max_seconds: As in `NeuralParams`.
     """
 
@@ -66,7 +73,8 @@ class Settings:
     width: int
     dropout: float
     pack: int
-    penalty_every: int = 1
+    penalty_every: int
+    relativistic: bool
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -109,20 +117,27 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Packs of rows to a score: high for real ones."""
+    """Packs of rows to a score: high for real ones.
+
+    All rows of a pack pass through the same layer, then each is judged beside the pack's mean: what PacGAN asks for,
+    rows judged together, without learning everything once for each place in a pack.
+    """
 
     def __init__(self, layout: Layout, settings: Settings) -> None:
         super().__init__()
         width = settings.width
         self.pack = settings.pack
-        self.net = nn.Sequential(
-            nn.Linear(layout.blocks.width * settings.pack, width), nn.LeakyReLU(0.2), nn.Dropout(settings.dropout),
-            nn.Linear(width, width), nn.LeakyReLU(0.2), nn.Dropout(settings.dropout), nn.Linear(width, 1),
+        self.row = nn.Sequential(
+            nn.Linear(layout.blocks.width, width), nn.LeakyReLU(0.2), nn.Dropout(settings.dropout)
         )
+        self.alone, self.together = nn.Linear(width, width), nn.Linear(width, width)
+        self.judge = nn.Sequential(nn.LeakyReLU(0.2), nn.Dropout(settings.dropout), nn.Linear(width, 1))
 
     def forward(self, rows: Tensor) -> Tensor:
         """(b / P, 1) scores of rows (b, W) of modes, one-hot or nearly so."""
-        score: Tensor = self.net(rows.view(len(rows) // self.pack, -1))
+        packs = self.row(rows).view(len(rows) // self.pack, self.pack, -1)
+        hidden = self.alone(packs) + self.together(packs.mean(1, keepdim=True))
+        score: Tensor = self.judge(hidden).mean(1)
         return score
 
 
@@ -227,35 +242,41 @@ class _Duel:
         return hot, given[:, self.layout.column]
 
     def _fake(self, hot: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
-        """Made-up rows (b, W) under the conditions, and their logits."""
+        """Made-up rows (b, W) under the conditions, one-hot like real ones, and their logits."""
         noise = torch.randn(len(hot), self.settings.noise, device=hot.device)
         logits = self.twin.generator(noise, hot * given)
-        soft = self.layout.blocks.soften(logits + self.layout.blocks.padding, _HEAT)
-        return torch.where(given, hot, soft), logits
+        drawn = self.layout.blocks.soften(logits + self.layout.blocks.padding, _HEAT)
+        return torch.where(given, hot, drawn), logits
 
     def _teach_critic(self, optimizer: torch.optim.Optimizer, step: int) -> Tensor:
         self.critic.train()
         hot, given = self._batch()
         with torch.no_grad():
             fake, _ = self._fake(hot, given)
-        score_real, score_fake = self.critic(torch.cat([hot, fake])).chunk(2)
-        gap = score_fake.mean() - score_real.mean()
-        loss = gap + 1e-4 * score_real.square().mean()
+        real_score, fake_score = self.critic(torch.cat([hot, fake])).chunk(2)
+        told = self._loss(fake_score - real_score)
+        loss = told
         if step % self.settings.penalty_every == 0:
-            loss = loss + self.settings.penalty_every * _PENALTY * self._steepness(hot, fake)
+            loss = loss + self.settings.penalty_every * self._penalty(hot, fake)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
-        return gap.detach()
+        return told.detach()
 
-    def _steepness(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Squared distance of the critic's slope from 1, between packs of real and of made-up rows."""
+    def _loss(self, wrong: Tensor) -> Tensor:
+        """Of how much higher the wrong one of two packs under the same conditions scores."""
+        return (functional.softplus(wrong) if self.settings.relativistic else wrong).mean()
+
+    def _penalty(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Of the critic's slope between packs of real and of made-up rows: it is to be 1, or, relativistic, small."""
         packs = len(real) // self.settings.pack
         mix = torch.rand(packs, 1, 1, device=real.device)
         shape = (packs, self.settings.pack, -1)
         between = torch.lerp(real.view(shape), fake.view(shape), mix).view(len(real), -1).requires_grad_()
-        slope = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)[0]
-        return (slope.view(packs, -1).norm(dim=1) - 1).square().mean()
+        slope = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)[0].view(packs, -1)
+        if self.settings.relativistic:
+            return _FLATNESS * slope.square().sum(1).mean()
+        return _PENALTY * (slope.norm(dim=1) - 1).square().mean()
 
     def _teach_generator(self, optimizer: torch.optim.Optimizer, suspect: Suspect | None) -> Tensor:
         hot, given = self._batch()
@@ -263,7 +284,8 @@ class _Duel:
         if suspect is not None:
             found = [part.detach().sum(2) for part in self.layout.blocks.parts(logits)]
             suspect.look(torch.cat(found, 1))
-        loss = -self.critic(fake).mean()
+        score = self.critic(fake)
+        loss = self._loss(self.critic(hot) - score) if self.settings.relativistic else -score.mean()
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss, inputs=list(self.twin.generator.parameters()))
         optimizer.step()

@@ -10,7 +10,7 @@ Shapes: b rows of a batch, C columns in the order of `Blocks`, L of them on a li
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -361,8 +361,11 @@ def _train_autoencoder(both: Autoencoder, rows: Rows, job: Job) -> str:
     patience, suspect = Patience(_PATIENCE), Suspect(both.layout.names)
     every = max(len(job.learn) // job.batch, 25)
 
+    seen: list[float] = []
+
     def over() -> bool:
         value = _elbo(both, rows, check, weight, suspect)
+        seen.append(value)
         course.loss("validation", value, suspect.name)
         return patience.look(value, both)
 
@@ -383,7 +386,7 @@ def _train_autoencoder(both: Autoencoder, rows: Rows, job: Job) -> str:
         over()
     patience.restore(both)
     both.eval()
-    return _cut_short(course, "the autoencoder")
+    return _cut_short(course, "the autoencoder", seen)
 
 
 @torch.no_grad()
@@ -403,6 +406,7 @@ def _train_prior(drift: Drift, mean: Tensor, spread: Tensor, job: Job) -> str:
     optimizer = torch.optim.AdamW(drift.parameters(), lr=rate, weight_decay=0.0, fused=True)
     average, patience = Average(drift, 0.999), Patience(_PATIENCE)
     every = max(len(job.learn) // job.batch, 100)
+    seen: list[float] = []
     drift.train()
     for step, picked in zip(course, batches(job.learn, job.batch), strict=False):
         set_rate(optimizer, rate * one_cycle(course.fraction))
@@ -416,6 +420,7 @@ def _train_prior(drift: Drift, mean: Tensor, spread: Tensor, job: Job) -> str:
         if len(check) and (step + 1) % every == 0:
             average.swap(drift)
             value = _check_prior(drift, mean[check], spread[check])
+            seen.append(value)
             course.loss("validation_prior", value)
             if patience.look(value, drift):
                 course.stop()
@@ -424,7 +429,7 @@ def _train_prior(drift: Drift, mean: Tensor, spread: Tensor, job: Job) -> str:
     if course.stopped:
         patience.restore(drift)
     drift.eval()
-    return _cut_short(course, "the prior")
+    return _cut_short(course, "the prior", seen)
 
 
 def _miss(drift: Drift, mean: Tensor, spread: Tensor) -> Tensor:
@@ -451,7 +456,13 @@ def _same_draws(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _cut_short(course: Course, what: str) -> str:
+def _cut_short(course: Course, what: str, falling: Sequence[float]) -> str:
+    """A sentence, where time ended a training: how far it got, and by how much the last look was still better."""
     if not course.out_of_time:
         return ""
-    return f"Time ended the training of {what} at step {course.step} of {course.steps}."
+    said = f"Time ended the training of {what} at step {course.step} of {course.steps}"
+    if len(falling) < 2:
+        return said + "."
+    gain = falling[-2] - falling[-1]
+    more = f"still falling, by {gain:.2g} since the look before" if gain > 0 else "no longer falling"
+    return f"{said}; its validation loss was {more}."
