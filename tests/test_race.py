@@ -212,21 +212,31 @@ def test_the_better_half_goes_on_with_more_rows(monkeypatch):
     assert {r for _, r, _ in rounds[2]} == {294}
 
 
-def test_one_that_would_take_too_long_for_all_rows_does_not_win(monkeypatch):
+class Heavy(IndependentMarginals):
+    """Takes a second for 40 rows, and cannot plan its time."""
+
+    clock = None
+
+    def fit(self, table, *args, **more):
+        type(self).clock.now += len(table) / 40
+        return super().fit(table, *args, **more)
+
+
+def few_rows(monkeypatch):
     monkeypatch.setattr(heats, "LEARNT_ROWS", 600)
     monkeypatch.setattr(heats, "VALIDATION_ROWS", 400)
+
+
+def test_a_winner_that_would_take_too_long_learns_as_many_rows_as_there_is_time_for(monkeypatch):
+    few_rows(monkeypatch)
     clock = Clock()
-
-    class Heavy(IndependentMarginals):
-        def fit(self, *args, **more):
-            clock.now += 20
-            return super().fit(*args, **more)
-
-    result = hold({"gaussian_copula": kind("gaussian_copula", Heavy), "cart": EVEN}, rows=2000, clock=clock, budget=60)
-    heavy, other = result.race.heats
-    assert (heavy.placing, other.placing) == ("late", "won")
-    assert "To learn all rows it would take about 50 s; 40 s are left." in heavy.reason
-    assert "cart is taken, as gaussian_copula would take too long" in result.plan.reason
+    known = {"gaussian_copula": kind("gaussian_copula", Heavy, clock=clock), "cart": EVEN}
+    result = hold(known, rows=2000, clock=clock, budget=60)
+    assert result.plan.method == "gaussian_copula"
+    assert result.seconds == pytest.approx(50)
+    assert 800 <= result.rows < 2000
+    enough = hold(known, rows=2000, clock=Clock(), budget=600)
+    assert enough.rows is None
 
 
 def test_a_cancel_inside_a_heat_is_noticed_within_a_second():
@@ -411,6 +421,17 @@ def test_without_a_budget_rules_choose_and_no_clock_is_looked_at():
     result = run(TWO, budget=None, clock=no_clock)
     assert result.report.race is None
     assert result.attempts[0].plan.decided_by == "heuristics"
+
+
+def test_a_run_on_fewer_rows_says_so_and_measures_against_those_it_has_learnt(monkeypatch):
+    few_rows(monkeypatch)
+    clock = Clock()
+    known = {"gaussian_copula": kind("gaussian_copula", Heavy, clock=clock), "cart": EVEN}
+    report = run(known, rows=2600, clock=clock, budget=60).report
+    [notice] = [n.message for n in report.notices if n.code == "budget"]
+    assert f"gaussian_copula learns {report.meta.n_train:,} of 2,080 training rows" in notice
+    assert "would take about 52 s of a budget of 1m" in notice
+    assert report.meta.n_train < 2080
 
 
 def test_a_named_method_gets_the_whole_budget_and_no_race():

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from synthloom.domain.budget import budget_text
 from synthloom.domain.errors import FitError, PrivacyError, TableError
 from synthloom.domain.event import (
     Cancelled,
@@ -127,6 +128,7 @@ def execute_pipeline(
     unfit: list[str] = []
     best: _Candidate | None = None
     choice = _first(run, rows, clock)
+    rows = _within_reach(run, rows, choice)
     plan: Plan | None = choice.plan
     while plan is not None:
         number = len(attempts) + 1
@@ -208,6 +210,8 @@ class _Choice:
     watch: Stopwatch | None = None
     race: Race | None = None
     ranking: tuple[str, ...] = ()
+    rows: int | None = None
+    all_seconds: float = 0.0
 
     def seconds(self, number: int, request: RunRequest) -> float | None:
         """Seconds an attempt may learn: the first what is left of the budget, a later one a whole one; None: no end."""
@@ -245,7 +249,20 @@ def _choose(run: Run, rows: _Rows, stage: Stage, watch: Stopwatch | None) -> _Ch
     if result.plan is None:
         plan = plan.model_copy(update={"reason": f"No candidate could be measured in time. {plan.reason}"})
         return _Choice(plan, watch, result.race)
-    return _Choice(result.plan, watch, result.race, result.ranking)
+    return _Choice(result.plan, watch, result.race, result.ranking, result.rows, result.seconds)
+
+
+def _within_reach(run: Run, rows: _Rows, choice: _Choice) -> _Rows:
+    """As many training rows as the chosen method can learn in time; what is left out counts for nothing afterwards."""
+    if choice.rows is None or choice.watch is None:
+        return rows
+    few, n = choice.rows, len(rows.train)
+    run.emit(Notice(code="budget", message=(
+        f"{choice.plan.method} learns {few:,} of {n:,} training rows, drawn at random: all of them would take about "
+        f"{choice.all_seconds:.0f} s of a budget of {budget_text(choice.watch.seconds)}. A longer budget learns more."
+    )))
+    drawn = np.sort(run.rng("rows").choice(n, few, replace=False))
+    return replace(rows, train=rows.train.iloc[drawn].reset_index(drop=True))
 
 
 def _next(

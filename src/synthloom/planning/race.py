@@ -40,6 +40,7 @@ FIRST_ROWS = 5000
 HALVED_ROWS = 1000
 """Rows to learn from below which there is one round only: half of them would say too little."""
 _FIRST_SHARE = 0.45  # of the race's time, for the first of two rounds
+_CAUTION = 0.7  # of the rows that the time left would allow if learning took time in proportion to rows
 _GRACE = 0.15  # of the budget, by which a candidate may overrun the race's time
 _LEAST = 1.0  # seconds that a candidate needs to show anything
 _Z = 2 * NormalDist().inv_cdf(0.975)
@@ -74,11 +75,21 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Result:
-    """What a race gives: the winner's plan, how it came about, and all who were measured, best first."""
+    """What a race gives.
+
+    Attributes:
+        plan: The winner's; None where nobody could be measured.
+        race: How it came about.
+        ranking: All who were measured, best first.
+        rows: Training rows that the winner is to learn, where all of them would take longer than is left; else None.
+        seconds: How long all of them would take, estimated.
+    """
 
     plan: Plan | None
     race: Race
     ranking: tuple[str, ...]
+    rows: int | None = None
+    seconds: float = 0.0
 
 
 def contest(
@@ -299,17 +310,9 @@ def heat_text(heat: Heat) -> str:
 
 
 def _settle(course: _Course, n_rows: int, lost: Mapping[str, str]) -> Result:
-    """Who won, and the table of the race."""
-    winner, slow = None, {}
-    for heat in course.ranked:
-        wait = _learning_time(course, heat, n_rows)
-        if wait <= max(course.watch.left, FEWEST_SECONDS):
-            winner = heat
-            break
-        slow[heat.method] = f"To learn all rows it would take about {wait:.0f} s; {course.watch.left:.0f} s are left."
-    if winner is None and course.ranked:
-        winner = min(course.ranked, key=lambda h: _learning_time(course, h, n_rows))
-    heats = [_final(h, winner, slow) for h in course.heats]
+    """Who won, how many rows it is to learn, and the table of the race."""
+    winner = course.ranked[0] if course.ranked else None
+    heats = [placed(h, "won") if winner is not None and h == winner else h for h in course.heats]
     heats += [Heat(round=0, method=n, placing="absent", reason=do) for n, do in lost.items()]
     race = Race(
         budget=course.watch.seconds, seconds=round(course.watch.spent, 1), rows=course.track.kept,
@@ -318,16 +321,13 @@ def _settle(course: _Course, n_rows: int, lost: Mapping[str, str]) -> Result:
     ranking = tuple(h.method for h in course.ranked)
     if winner is None:
         return Result(None, race, ranking)
-    plan = plan_for(resolve_method(winner.method, course.track.known), course.request, _reason(course, winner, slow))
-    return Result(plan.model_copy(update={"decided_by": "race"}), race, ranking)
-
-
-def _final(heat: Heat, winner: Heat | None, slow: Mapping[str, str]) -> Heat:
-    if winner is not None and heat == winner:
-        return placed(heat, "won")
-    if heat.method in slow and heat.scores and heat.placing != "ahead":
-        return placed(heat, "late", slow[heat.method])
-    return heat
+    plan = plan_for(resolve_method(winner.method, course.track.known), course.request, _reason(course, winner))
+    plan = plan.model_copy(update={"decided_by": "race"})
+    wait, left = _learning_time(course, winner, n_rows), max(course.watch.left, FEWEST_SECONDS)
+    if wait <= left:
+        return Result(plan, race, ranking)
+    rows = max(winner.rows, int(_CAUTION * n_rows * left / wait))
+    return Result(plan, race, ranking, min(rows, n_rows), wait)
 
 
 def _learning_time(course: _Course, heat: Heat, n_rows: int) -> float:
@@ -337,7 +337,7 @@ def _learning_time(course: _Course, heat: Heat, n_rows: int) -> float:
     return heat.seconds * n_rows / max(heat.rows, 1)
 
 
-def _reason(course: _Course, winner: Heat, slow: Mapping[str, str]) -> str:
+def _reason(course: _Course, winner: Heat) -> str:
     """The plan's reason: who was measured on what, how near they came, and why the nearest did not win if so."""
     measured = {h.method for h in course.heats if h.scores}
     repeats = f"{len(course.track.splits)} times " if len(course.track.splits) > 1 else ""
@@ -348,16 +348,13 @@ def _reason(course: _Course, winner: Heat, slow: Mapping[str, str]) -> str:
     others = [h for h in course.ranked if h.method != winner.method]
     areas = ", ".join(f"{h.method} {h.scores[C2ST].value:.3f}" for h in (winner, *others) if C2ST in h.scores)
     nearer = [h for h in others if _told_apart(h) < _told_apart(winner)]
-    why = ", ".join(f"{h.method} {_why_not(h, slow)}" for h in nearer)
+    why = ", ".join(
+        f"{h.method} is {'nearer by less than chance explains' if h.inside else 'outside the privacy limits'}"
+        for h in nearer
+    )
     place = f"is taken, as {why}" if nearer else "is hardest to tell from them"
     end = "" if winner.inside else "; no candidate kept every privacy limit"
     return f"{head}: {winner.method} {place}{f' (areas: {areas})' if areas else ''}{end}."
-
-
-def _why_not(heat: Heat, slow: Mapping[str, str]) -> str:
-    if heat.method in slow:
-        return "would take too long"
-    return "is nearer by less than chance explains" if heat.inside else "is outside the privacy limits"
 
 
 def _told_apart(heat: Heat) -> float:
