@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synthloom.methods._nets.diffusion import WAVES, Layout, Part, Rows, Settings, waves
+from synthloom.methods._nets.diffusion import WAVES, Dropout, Layout, Part, Rows, Settings, waves
 
 _FEW = 50
 """Steps that sampling takes unless told."""
@@ -42,8 +42,8 @@ class Classic(Part):
         self.time = nn.Sequential(nn.Linear(2 * WAVES, width), nn.SiLU(), nn.Linear(width, width))
         layers: list[nn.Module] = []
         for _ in range(settings.depth - 1):
-            layers += [nn.ReLU(), nn.Dropout(settings.dropout), nn.Linear(width, width)]
-        self.middle = nn.Sequential(*layers, nn.ReLU(), nn.Dropout(settings.dropout))
+            layers += [nn.ReLU(), Dropout(settings.dropout), nn.Linear(width, width)]
+        self.middle = nn.Sequential(*layers, nn.ReLU(), Dropout(settings.dropout))
         self.leave = nn.Linear(width, self._lines + blocks.width)
         self.register_buffer("kept", torch.from_numpy(cosine_schedule(timesteps)).float(), persistent=False)
         widths = torch.tensor(layout.sizes, dtype=torch.float32)

@@ -144,6 +144,25 @@ def missing_together(codes: np.ndarray, missing: Sequence[int]) -> list[list[int
     return [group for group in found.values() if len(group) > 1]
 
 
+class Dropout(nn.Module):
+    """Dropout whose mask comes out of random bytes: on a CPU drawing a number for each unit costs as much as a layer.
+
+    The share left out is a whole number of 256ths; what is kept grows by just as much.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self._dropped = min(round(share * 256), 255)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(rows, width) → (rows, width)."""
+        if not self.training or not self._dropped:
+            return h
+        drawn = torch.empty((h.numel() + 7) // 8, dtype=torch.int64, device=h.device).random_(-(2**63), None)
+        kept = drawn.view(torch.uint8)[: h.numel()].view(h.shape) >= self._dropped
+        return h * kept.to(h.dtype).mul_(256 / (256 - self._dropped))
+
+
 class Trunk(nn.Module):
     """Residual blocks, each: norm, wider view, dropout, back."""
 
@@ -151,7 +170,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, width)
+                nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), Dropout(dropout), nn.Linear(width, width)
             )
             for _ in range(depth)
         )
