@@ -234,6 +234,18 @@ def test_many_words_among_numbers_make_a_category_with_a_notice() -> None:
     assert [n.code for n in notices] == ["mixed"]
 
 
+def test_a_format_says_that_a_column_is_a_time() -> None:
+    assert look(["31012020", "01022020", "15032021"], format="%d%m%Y")[0].kind is Kind.DATE
+    assert look(["3101202010", "0102202011", "1503202112"], format="%d%m%Y%H")[0].kind is Kind.TIMESTAMP
+    with pytest.raises(SchemaError, match=r"line 3: .*cannot be read as a date"):
+        look(["31.01.2020", "02/15/2020", "15.03.2021"], format="%d.%m.%Y")
+
+
+def test_bounds_that_are_swapped_are_told_as_such() -> None:
+    with pytest.raises(SchemaError, match=r"lower bound 9.* is above the upper bound 3"):
+        look(["1", "5", "12"], lower=9, upper=3)
+
+
 def test_an_infinity_is_an_error() -> None:
     with pytest.raises(TableError, match=r"line 3: a cell is infinite"):
         look(["1.5", "inf", *[str(i / 2) for i in range(50)]])

@@ -22,6 +22,8 @@ from synthloom.tables.natives import read_native
 from synthloom.tables.raw import RawTable
 from synthloom.tables.spot import Spot
 
+_TIMES = (Kind.DATE, Kind.TIMESTAMP)
+
 
 def frame_to_raw(df: Any, name: str = "") -> RawTable:
     """A bare DataFrame as a raw table.
@@ -116,6 +118,10 @@ def _check_table(raw: RawTable, overrides: SchemaOverrides, names: Sequence[str]
 
 def _infer_column(raw: RawTable, name: str, override: ColumnOverride, emit: Emit) -> Column:
     column = _look(raw, name, override, emit)
+    if override.format is not None and override.kind is None and raw.is_text and column.kind not in _TIMES:
+        # a format says what the column is; an error then names the cell that is written otherwise
+        kind = Kind.TIMESTAMP if any(code in override.format for code in ("%H", "%-H", "%I", "%-I")) else Kind.DATE
+        column = _look(raw, name, override.model_copy(update={"kind": kind}), emit)
     if override.categories is not None and override.kind is None and not column.kind.is_discrete:
         kind = Kind.CATEGORY if column.kind is not Kind.EMPTY else Kind.EMPTY
         column = _look(raw, name, override.model_copy(update={"kind": kind}), emit)
@@ -191,6 +197,9 @@ def _bounds(column: Column, override: ColumnOverride, raw: RawTable) -> Column:
                           do="Take them out or choose another kind.")
     low = _bound(override.lower, "lower", column, where)
     high = _bound(override.upper, "upper", column, where)
+    if low is not None and high is not None and low > high:
+        raise SchemaError(f"the lower bound {override.lower} is above the upper bound {override.upper}.", where=where,
+                          do="Swap them or take one out.")
     values = to_float(coerce_column(raw, column), column.kind)
     for name, broken in (("lower", values < low if low is not None else None),
                          ("upper", values > high if high is not None else None)):
