@@ -243,7 +243,8 @@ class Autoregressive(Method[AutoregressiveParams]):
                 made[j] = wanted.astype(np.int32)
                 continue
             without = self._codec.columns[j].missing_code if fill else None
-            drawn = np.where(given, wanted, drawer.draw(j, rng.random(n), without)).astype(np.int32)
+            drawn = drawer.draw(j, rng.random(n), rows=~given, without=without)
+            drawn = np.where(given, wanted, drawn).astype(np.int32)
             drawer.see(j, drawn, ~given if given.any() else None)
             made[j] = drawn
         return made
@@ -255,8 +256,8 @@ class Autoregressive(Method[AutoregressiveParams]):
         made: dict[int, np.ndarray] = {}
         drawn: list[np.ndarray] = []
         for j, by_trees in trees.draw(n, rng, drawn):
-            by_net = drawer.draw(j, rng.random(n))
-            drawn.append(np.where(rng.random(n) < self.params.tree_share, by_trees, by_net).astype(np.int32))
+            by_net = rng.random(n) >= self.params.tree_share
+            drawn.append(np.where(by_net, drawer.draw(j, rng.random(n), rows=by_net), by_trees))
             drawer.see(j, drawn[-1])
             made[j] = drawn[-1]
         return made

@@ -13,6 +13,8 @@ from synthloom.methods._nets.training import Course
 
 _ROUNDS = 3
 """Steps of a margin's calibration."""
+_BLOCK = 2048
+"""Kinds of rows that go through the net at a time: so many hidden layers stay in the cache."""
 
 
 class Drawer:
@@ -40,26 +42,41 @@ class Drawer:
         self._h = net.first(places, torch.from_numpy((known >= 0).astype(np.float32)).to(device))
 
     @torch.inference_mode()
-    def logits(self, column: int) -> torch.Tensor:
-        """(kinds, codes) logits of a column for each kind of row."""
-        return self._net.logits(self._h, column).float() / self._temperature
+    def logits(self, column: int, kinds: torch.Tensor | None = None) -> torch.Tensor:
+        """(kinds, codes) logits of a column for each kind of row, or for some kinds."""
+        first = self._h if kinds is None else self._h[kinds]
+        parts = [self._net.logits(h, column).float() for h in torch.split(first, _BLOCK)]
+        return torch.cat(parts) / self._temperature
 
     @torch.inference_mode()
-    def draw(self, column: int, uniforms: np.ndarray, without: int | None = None) -> np.ndarray:
-        """(n,) int32 codes of a column.
+    def draw(
+        self, column: int, uniforms: np.ndarray, *, rows: np.ndarray | None = None, without: int | None = None
+    ) -> np.ndarray:
+        """Codes of a column.
 
         Args:
             column: The column.
             uniforms: (n,) in [0, 1).
+            rows: (n,) bool: rows to draw for; None: all.
             without: A code that may not be drawn.
+
+        Returns:
+            (n,) int32; 0 in rows that were not to be drawn for.
         """
-        logits = self.logits(column)
+        where = slice(None) if rows is None else rows
+        kinds, which = np.unique(self._kind[where], return_inverse=True)
+        drawn = np.zeros(len(uniforms), dtype=np.int32)
+        if not len(kinds):
+            return drawn
+        every = len(kinds) == len(self._h)
+        logits = self.logits(column, None if every else torch.from_numpy(kinds).to(self._h.device))
         if without is not None:
             logits[:, without] = -torch.inf
         cumulated = logits.softmax(1).cumsum(1).cpu().numpy()
         cumulated /= cumulated[:, -1:]
-        below = cumulated[self._kind] <= uniforms[:, None].astype(np.float32)
-        return np.asarray(np.minimum(below.sum(1), cumulated.shape[1] - 1), dtype=np.int32)
+        below = cumulated[which.reshape(-1)] <= uniforms[where, None].astype(np.float32)
+        drawn[where] = np.minimum(below.sum(1), cumulated.shape[1] - 1)
+        return drawn
 
     def shares(self, column: int, bias: torch.Tensor) -> torch.Tensor:
         """(codes,) mean probability of each code over the rows, with a bias (codes,) on the logits."""
@@ -82,7 +99,10 @@ class Drawer:
         parents, cells = (torch.from_numpy(part).to(self._h.device) for part in np.divmod(keys, size))
         low, high = self._net.edges[column], self._net.edges[column + 1]
         table = torch.cat([self._net.cells[low:high], torch.zeros_like(self._net.cells[:1])])
-        self._h = self._h[parents] + table[cells]
+        if len(keys) == len(self._h):  # each kind stayed one
+            self._h = self._h + table[cells]
+        else:
+            self._h = self._h[parents] + table[cells]
 
 
 @torch.inference_mode()
