@@ -39,10 +39,11 @@ FIRST_ROWS = 5000
 """Rows that candidates learn in the first of two rounds at most; half of what there is in smaller tables."""
 HALVED_ROWS = 1000
 """Rows to learn from below which there is one round only: half of them would say too little."""
-_FIRST_SHARE = 0.45  # of the race's time, for the first of two rounds
+_FIRST_SHARE = 0.5  # of the race's time, for the first of two rounds
 _CAUTION = 0.7  # of the rows that the time left would allow if learning took time in proportion to rows
 _GRACE = 0.15  # of the budget, by which a candidate may overrun the race's time
 _LEAST = 1.0  # seconds that a candidate needs to show anything
+_WORTH = 3.0  # seconds of learning worth a heat: where there are fewer for each, those who start later get none
 _Z = 2 * NormalDist().inv_cdf(0.975)
 
 
@@ -215,8 +216,9 @@ class _Course:
             until = self.time * (1.0 if last else _FIRST_SHARE)
             done = []
             for k, name in enumerate(running):
-                share = (until - self.watch.spent) / (len(running) - k)
-                done.append(self._heat(name, number, rows, share))
+                ahead = until - self.watch.spent
+                share = max(ahead / (len(running) - k), min(ahead, self.overhead + _WORTH))
+                done.append(self._heat(name, number, rows, share, rough=not last))
             ranked = rank([h for h in done if h.scores])
             running = [] if last else [h.method for h in ranked[: math.ceil(len(done) / 2)]]
             self.heats += [placed(h, "ahead") if h.method in running and h.inside else h for h in done]
@@ -226,7 +228,7 @@ class _Course:
             if not running:
                 return
 
-    def _heat(self, name: str, number: int, rows: int, share: float) -> Heat:
+    def _heat(self, name: str, number: int, rows: int, share: float, *, rough: bool) -> Heat:
         """One candidate's turn, told as it goes and when it is done."""
         if self.cancelled():
             raise CancelledError("the run was cancelled.")
@@ -241,7 +243,7 @@ class _Course:
             began = self.watch.spent
             most = min(max(2 * share, (self.time - began) / 2), self.time - began + _GRACE * self.watch.seconds)
             watch = Watch(self.cancelled, self.watch.clock, self.watch.clock() + most)
-            heat = run_heat(self.track, plan, number, rows, watch=watch, emit=self._relay(name))
+            heat = run_heat(self.track, plan, number, rows, watch=watch, emit=self._relay(name), rough=rough)
             if heat.scores:  # what a heat takes beyond the learning that a method plans for
                 planned = min(float(plan.params.get("max_seconds", math.inf)), heat.seconds)
                 self.overhead = max(0.2, self.watch.spent - began - planned * repeats)
