@@ -50,7 +50,7 @@ def clinic(rows: int = 2400) -> Example:
 
 @pytest.fixture(scope="module")
 def fitted() -> Ctgan:
-    return fit(clinic(), epochs=60, batch_size=240, width=96)
+    return fit(clinic(), epochs=50, batch_size=240, width=96)
 
 
 @pytest.fixture(scope="module")

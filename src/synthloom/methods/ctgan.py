@@ -32,7 +32,7 @@ class CtganParams(NeuralParams):
     noise: int = Field(64, ge=1, le=4096, description="Dimensions of the noise that rows are made of.")
     width: int = Field(256, ge=4, le=8192, description="Width of the hidden layers of both nets.")
     max_modes: int = Field(64, ge=2, le=1000, description="Modes that a column of numbers or times is cut into, about.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Share of the critic's units left out in each training step.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Share of the critic's units left out in each training step.")
     pack: int = Field(10, ge=1, le=100, description="Rows that the critic judges together (PacGAN).")
     loss: Literal["relativistic", "wasserstein"] = Field(
         "relativistic", description="What the nets play for: relativistic compares real and made-up rows under the "
@@ -62,7 +62,7 @@ class Ctgan(Method[CtganParams]):
         """The support and the critic's dropout of each level."""
         return {
             "low": {"min_support": 5, "dropout": 0.0},
-            "default": {"min_support": 15, "dropout": 0.1},
+            "default": {"min_support": 15, "dropout": 0.05},
             "high": {"min_support": 30, "dropout": 0.3},
         }[level]
 

@@ -44,7 +44,7 @@ _HEAT = 0.7
 """Temperature of the Gumbel softmax that gradients take in place of the draw."""
 _PENALTY, _FLATNESS = 10.0, 0.1
 """Weights of the critic's slope's distance from 1, and, in the relativistic game, of the slope itself."""
-_SEVERAL = 0.25
+_SEVERAL = 0.5
 """Share of the training rows whose condition names more than one column."""
 _INDEXED = 60_000_000
 """Most cells that are indexed by mode; of a larger table, a random part of the rows is learnt from."""
@@ -81,12 +81,12 @@ class Settings:
     max_seconds: float | None = None
 
     def plan(self, n: int) -> tuple[int, int]:
-        """Rows per step, whole packs, and steps for n rows: about 3,000, fewer where rows are few."""
-        wanted = self.batch_size or min(max(1 << int(math.log2(max(n / 8, 1))), 32), 512)
+        """Rows per step, whole packs, and steps for n rows: about 6,000, fewer where rows are few."""
+        wanted = self.batch_size or min(max(1 << int(math.log2(max(n / 8, 1))), 32), 256)
         batch = max(wanted // self.pack, 1) * self.pack
         if self.epochs:
             return batch, max(n // batch, 1) * self.epochs
-        return batch, max(min(3000, max(n // batch, 1) * 300), 3 * n // batch)
+        return batch, max(min(6000, max(n // batch, 1) * 300), 3 * n // batch)
 
 
 class Generator(nn.Module):
