@@ -134,9 +134,10 @@ class Autoregressive(Method[AutoregressiveParams]):
         device = choose_device(self.params.device, self.info.name)
         settings = self._net_settings(len(codes))
         course = Course(steps(len(codes), settings), emit, cancelled, self.params.max_seconds, low=0.15, high=0.95)
+        on_line = [0 if c.column.kind.is_discrete else c.n_level_codes for c in columns]
         with seeded(rng, device) as generator:
             net, validation = train(
-                codes, [c.n_codes for c in columns], self._order, settings,
+                codes, [c.n_codes for c in columns], on_line, self._order, settings=settings,
                 names=[c.column.name for c in columns], course=course, generator=generator,
             )
         emit(Progress(step="fit", fraction=0.95, message="putting margins right"))
@@ -305,7 +306,7 @@ class Autoregressive(Method[AutoregressiveParams]):
             device = usable_device(params.device, cls.info.name)
             sizes = [c.n_codes for c in method._codec.columns]
             with seeded(np.random.default_rng(0), device):  # fresh weights are drawn only to be replaced
-                net = AutoregressiveNet(sizes, params.width, params.blocks, params.dropout)
+                net = AutoregressiveNet(sizes, method._net_settings(0))
             method._net = arrays_to_weights(net, "net.", arrays).to(device)
         return method
 

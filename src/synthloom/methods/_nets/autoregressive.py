@@ -7,8 +7,8 @@ which rows are drawn, and for the rest of the time for any column given any othe
 whatever columns.
 
     h   = b + sum over seen columns j of E[j, code_j]      (rows, width): adding a cell is adding one row of E
-    h   = h + B(relu(A(norm(h))))  for each block          residual MLP
-    out = W relu(norm(h)) + c                              (rows, all columns' codes)
+    h   = h + B(silu(A(norm(h))))  for each block          residual MLP
+    out = W silu(norm(h)) + c                              (rows, all columns' codes)
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # the name all of torch's users know
 
+from synthloom.methods._nets.layers import Smooth, Trunk
 from synthloom.methods._nets.opening import Suspect
 from synthloom.methods._nets.training import Average, Course, Patience, one_cycle, set_rate
 
@@ -49,77 +50,85 @@ class Settings:
     patience: int = 4
 
 
-class Block(nn.Module):
-    """Residual MLP block; begins as the identity."""
+class _Body(nn.Module):
+    """What a net has beside the weights of single codes.
 
-    def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.inner = nn.Linear(width, width)
-        self.outer = nn.Linear(width, width)
-        self.dropout = dropout
-        nn.init.zeros_(self.outer.weight)
-        nn.init.zeros_(self.outer.bias)
-
-    def forward(self, h: torch.Tensor) -> torch.Tensor:
-        inner = F.dropout(F.relu(self.inner(self.norm(h))), self.dropout, self.training)
-        return h + self.outer(inner)  # type: ignore[no-any-return]
-
-
-class AutoregressiveNet(nn.Module):
-    """Logits of every column's codes given the cells seen.
-
-    Args:
+    Attributes:
         sizes: Codes of each column.
-        width: Width of the hidden layers.
-        blocks: Residual blocks.
-        dropout: Share of hidden units dropped in training.
+        edges: Where each column's codes begin among all, and how many there are in all.
     """
 
-    def __init__(self, sizes: Sequence[int], width: int, blocks: int, dropout: float) -> None:
+    def __init__(self, sizes: Sequence[int], settings: Settings) -> None:
         super().__init__()
         self.sizes = list(sizes)
-        self.edges = np.r_[0, np.cumsum(self.sizes)].tolist()
-        self.dropout = dropout
-        total = self.edges[-1]
-        self.cells = nn.Parameter(torch.randn(total, width) * 0.05)  # E
-        self.start = nn.Parameter(torch.zeros(width))  # b
-        self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(blocks))
-        self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, total)
-        nn.init.zeros_(self.out.weight)
+        self.edges: list[int] = np.r_[0, np.cumsum(self.sizes)].tolist()
+        self.start = nn.Parameter(torch.zeros(settings.width))  # b
+        self.trunk = Trunk(settings.width, settings.blocks, settings.dropout)  # (rows, width) → (rows, width)
 
-    def trunk(self, h: torch.Tensor) -> torch.Tensor:
-        """(rows, width) last hidden layer out of the first."""
-        for block in self.blocks:
-            h = block(h)
-        return F.dropout(F.relu(self.norm(h)), self.dropout, self.training)
 
-    def forward(self, places: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        """(rows, all codes) logits.
+class AutoregressiveNet(_Body):
+    """Logits of a column's codes given the cells seen; what `train` gives."""
+
+    def __init__(self, sizes: Sequence[int], settings: Settings) -> None:
+        super().__init__(sizes, settings)
+        self.cells = nn.Parameter(torch.zeros(self.edges[-1], settings.width))  # E
+        self.out = nn.Linear(settings.width, self.edges[-1])  # W, c
+
+    def first(self, places: Tensor, seen: Tensor) -> Tensor:
+        """(rows, width) first hidden layer.
 
         Args:
             places: (rows, columns) int64: each cell's row of `cells`.
             seen: (rows, columns) float32: 1 for the cells the net may see.
         """
-        return self.out(self.trunk(self.first(places, seen)))  # type: ignore[no-any-return]
-
-    def first(self, places: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        """(rows, width) first hidden layer."""
         return self.start + F.embedding_bag(places, self.cells, mode="sum", per_sample_weights=seen)
 
-    def logits(self, h: torch.Tensor, column: int) -> torch.Tensor:
+    def logits(self, h: Tensor, column: int) -> Tensor:
         """(rows, codes of one column) out of the first hidden layer."""
         low, high = self.edges[column], self.edges[column + 1]
         return F.linear(self.trunk(h), self.out.weight[low:high], self.out.bias[low:high])
 
-    def losses(self, logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+
+class _Learner(_Body):
+    """The net as it learns: weights of codes on a line have a part in common with their neighbours (`Smooth`).
+
+    Args:
+        sizes: Codes of each column.
+        on_line: For each column on a line how many of its codes, the first ones, lie on it; 0 for others.
+        settings: Shapes.
+    """
+
+    def __init__(self, sizes: Sequence[int], on_line: Sequence[int], settings: Settings) -> None:
+        super().__init__(sizes, settings)
+        lined = [j for j, many in enumerate(on_line) if many > 2]
+        firsts, many = [self.edges[j] for j in lined], [on_line[j] for j in lined]
+        self.cells = Smooth(firsts, many, self.edges[-1], settings.width, 0.05)
+        self.out = Smooth(firsts, many, self.edges[-1], settings.width, 0.0)
+        self.bias = nn.Parameter(torch.zeros(self.edges[-1]))
+
+    def forward(self, places: Tensor, seen: Tensor) -> Tensor:
+        """(rows, all codes) logits; arguments as in `AutoregressiveNet.first`."""
+        h = self.start + F.embedding_bag(places, self.cells(), mode="sum", per_sample_weights=seen)
+        return F.linear(self.trunk(h), self.out(), self.bias)
+
+    def losses(self, logits: Tensor, codes: Tensor) -> Tensor:
         """(rows, columns) negative log-likelihood of each cell."""
         parts = [
             F.cross_entropy(logits[:, self.edges[j] : self.edges[j + 1]], codes[:, j], reduction="none")
             for j in range(len(self.sizes))
         ]
         return torch.stack(parts, 1)
+
+    @torch.no_grad()
+    def settled(self, settings: Settings) -> AutoregressiveNet:
+        """The net with the weights it has now."""
+        net = AutoregressiveNet(self.sizes, settings).to(self.start.device)
+        net.start.copy_(self.start)
+        net.trunk.load_state_dict(self.trunk.state_dict())
+        net.cells.copy_(self.cells())
+        net.out.weight.copy_(self.out())
+        net.out.bias.copy_(self.bias)
+        return net.eval()
 
 
 class _Asker:
@@ -133,7 +142,7 @@ class _Asker:
         self._rank = torch.empty(self._columns, dtype=torch.long, device=device)
         self._rank[torch.tensor(list(order), device=device)] = torch.arange(self._columns, device=device)
 
-    def ask(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def ask(self, rows: int) -> tuple[Tensor, Tensor]:
         """Seen cells and weights of the losses, both (rows, columns) float32; a row's weights sum to 1."""
         c, g = self._columns, self._generator
         shown = torch.randint(0, c, (rows, 1), generator=g, device=g.device)
@@ -147,7 +156,8 @@ class _Asker:
 
 
 def train(
-    codes: np.ndarray, sizes: Sequence[int], order: Sequence[int], settings: Settings, *, names: Sequence[str],
+    codes: np.ndarray, sizes: Sequence[int], on_line: Sequence[int], order: Sequence[int], *,
+    settings: Settings, names: Sequence[str],
     course: Course, generator: torch.Generator,
 ) -> tuple[AutoregressiveNet, list[float]]:
     """Train a net on rows of codes; the caller has seeded torch (`seeded`).
@@ -155,6 +165,7 @@ def train(
     Args:
         codes: (n, columns) codes.
         sizes: Codes of each column.
+        on_line: For each column on a line how many of its codes, the first ones, lie on it; 0 for others.
         order: Columns in drawing order.
         names: Columns' names, for an error.
         settings: How.
@@ -170,7 +181,7 @@ def train(
     rows = rows[torch.randperm(len(rows), generator=generator, device=device)]
     n_validation = validation_rows(len(rows))
     validation, rows = rows[:n_validation], rows[n_validation:]
-    net = AutoregressiveNet(sizes, settings.width, settings.blocks, settings.dropout).to(device)
+    net = _Learner(sizes, on_line, settings).to(device)
     _start_at_shares(net, rows)
     asker = _Asker(order, settings.in_order, generator)
     looker = _Looker(net, validation, asker)
@@ -212,7 +223,7 @@ def train(
                 course.stop()
     average.swap(net)
     patience.restore(net)
-    return net.eval(), found_all
+    return net.settled(settings), found_all
 
 
 def validation_rows(n: int) -> int:
@@ -229,12 +240,12 @@ def steps(n: int, settings: Settings) -> int:
 class _Looker:
     """The loss on rows kept back, always asked the same questions."""
 
-    def __init__(self, net: AutoregressiveNet, rows: torch.Tensor, asker: _Asker) -> None:
+    def __init__(self, net: _Learner, rows: Tensor, asker: _Asker) -> None:
         self._net, self._rows = net, rows.repeat(_VALIDATION_DRAWS, 1)
         self._seen, self._weights = asker.ask(len(self._rows))
 
     @torch.inference_mode()
-    def look(self, low: torch.Tensor) -> float:
+    def look(self, low: Tensor) -> float:
         self._net.eval()
         total = 0.0
         for first in range(0, len(self._rows), 1024):
@@ -246,7 +257,7 @@ class _Looker:
 
 
 @torch.no_grad()
-def _start_at_shares(net: AutoregressiveNet, rows: torch.Tensor) -> None:
+def _start_at_shares(net: _Learner, rows: Tensor) -> None:
     for j, size in enumerate(net.sizes):
         share = (torch.bincount(rows[:, j], minlength=size).float() + 0.5) / (len(rows) + 0.5 * size)
-        net.out.bias[net.edges[j] : net.edges[j + 1]] = share.log()
+        net.bias[net.edges[j] : net.edges[j + 1]] = share.log()
