@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from methods_for_tests import IndependentMarginals
 from synthloom.domain.errors import ContractError
+from synthloom.domain.event import ignore, never
 from synthloom.registry import methods
 from synthloom.testing.check_method import METHOD_CHECKS, check_method
 
@@ -84,6 +87,66 @@ class LosesState(IndependentMarginals):
     @classmethod
     def from_state(cls, params, schema, arrays, meta):
         return super().from_state(params, schema, arrays | {"1.values": arrays["1.values"] + 1}, meta)
+
+
+class Imputes(IndependentMarginals):
+    info = replace(IndependentMarginals.info, imputes=True)
+
+    def impute(self, table, rng, emit=ignore, cancelled=never):
+        drawn = self.sample(len(table), rng, None, emit, cancelled)
+        filled = table.copy()
+        for column in self._schema.modelled:
+            gaps, own = table[column.name].isna(), drawn[column.name].set_axis(table.index)
+            own = own.fillna(own.mode().iloc[0]) if len(own) else own  # what was drawn as missing
+            filled[column.name] = table[column.name].where(~gaps, own)
+        return filled
+
+
+class ImputesUnasked(Imputes):
+    info = IndependentMarginals.info
+
+
+class SaysItImputes(IndependentMarginals):
+    info = replace(IndependentMarginals.info, imputes=True)
+
+    def impute(self, table, *_rest):
+        return table.copy()
+
+
+class ImputesTooMuch(Imputes):
+    def impute(self, table, rng, *rest):
+        filled = super().impute(table, rng, *rest)
+        return filled.assign(income=filled["income"].sample(frac=1, random_state=np.random.RandomState(1)).to_numpy())
+
+
+class ImputesInPlace(Imputes):
+    def impute(self, table, rng, *rest):
+        filled = super().impute(table, rng, *rest)
+        table["age"] = filled["age"]
+        return filled
+
+
+class ImputesAtRandom(Imputes):
+    def impute(self, table, _rng, *rest):
+        return super().impute(table, np.random.default_rng(), *rest)
+
+
+class ImputesDeaf(Imputes):
+    def impute(self, table, rng, emit=ignore, _cancelled=never):
+        return super().impute(table, rng, emit)
+
+
+def test_a_method_that_imputes_passes():
+    CHECKS["imputes"].run(Imputes)
+
+
+@pytest.mark.parametrize(("method", "told"), [
+    (ImputesUnasked, "not marked"), (SaysItImputes, "still missing"), (ImputesTooMuch, "'income'.*have changed"),
+    (ImputesInPlace, "the table itself"), (ImputesAtRandom, "same seed"), (ImputesDeaf, "cancelled"),
+])
+def test_imputing_is_held_to_its_promise(method, told):
+    with pytest.raises(ContractError, match=told):
+        CHECKS["imputes"].run(method)
 
 
 @pytest.mark.parametrize(("name", "method"), [

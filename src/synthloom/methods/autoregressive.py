@@ -69,6 +69,7 @@ class Autoregressive(Method[AutoregressiveParams]):
         paper="Uria, Murray & Larochelle 2014; Hoogeboom et al. 2022; Tiwald et al. 2025 (TabularARGN)",
         aliases=("transformer", "arn"),
         conditional=True,
+        imputes=True,
         needs="neural",
     )
     Params: ClassVar[type[MethodParams]] = AutoregressiveParams

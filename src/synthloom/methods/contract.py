@@ -42,6 +42,7 @@ class MethodInfo:
     aliases: tuple[str, ...] = ()
     dp: bool = False
     conditional: bool = False
+    imputes: bool = False
     needs: str | None = None  # the extra to install, such as "neural"
 
 
@@ -110,6 +111,30 @@ class Method(ABC, Generic[P]):
             emit: Progress, in steps of `sample`.
             cancelled: Asked often; when true, CancelledError is raised.
         """
+
+    def impute(
+        self, table: pd.DataFrame, rng: np.random.Generator,  # noqa: ARG002  # a method that cannot needs none of it
+        emit: Emit = ignore, cancelled: Cancelled = never,  # noqa: ARG002
+    ) -> pd.DataFrame:
+        """A canonical table of the schema with its missing cells drawn given the other cells of their rows.
+
+        Args:
+            table: (n, columns) rows of any source, 0 or more; not changed.
+            rng: Source of all randomness.
+            emit: Progress, in steps of `sample`.
+            cancelled: Asked often; when true, CancelledError is raised.
+
+        Returns:
+            The same table; only cells that were missing in modelled columns are other. They stay missing only in a
+            column of which no value may be released.
+
+        Raises:
+            ParamsError: the method cannot impute (`info.imputes` is false).
+        """
+        raise ParamsError(
+            "this method cannot fill missing cells.", where=f"method {self.info.name}",
+            do="Choose a method that is marked as imputing in `synthloom methods`.",
+        )
 
     def guarantee(self) -> Guarantee:
         """What is promised about privacy by this fitted method."""

@@ -19,7 +19,6 @@ import time
 import types
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import annotated_types
@@ -29,78 +28,24 @@ import pandas as pd
 from synthloom.domain.errors import CancelledError, ContractError, FitError, ParamsError
 from synthloom.domain.event import Event, Progress, ignore, never
 from synthloom.domain.guarantee import NoGuarantee, PrivacyGuarantee
-from synthloom.domain.schema import Kind, Schema
-from synthloom.methods.contract import Method, MethodParams
+from synthloom.methods.contract import MethodParams
 from synthloom.registry import check_params
 from synthloom.synthesizer import Synthesizer
-from synthloom.tables.canonical import check_canonical, to_float
+from synthloom.tables.canonical import to_float
+from synthloom.testing._given_cells import GIVEN_CELLS
+from synthloom.testing._promises import AnyMethod, Broken, Check, Promises, Subject, check_rows, equal, expect
 from synthloom.testing.example_tables import (
     EXTREME_DAY,
     EXTREME_NUMBER,
     RARE_LABEL,
-    Example,
     mixed,
     odd,
     with_single_records,
 )
 
-AnyMethod = type[Method[Any]]
 PATIENCE = 1.0
 """Seconds within which a cancel must be noticed."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A method under test, with the parameters to test it with."""
-
-    method: AnyMethod
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-    def new(self) -> Method[Any]:
-        """A fresh, unfitted one."""
-        return self.method(check_params(self.method, self.params))
-
-    def fit(self, example: Example, seed: int = 5, **more: Any) -> Method[Any]:
-        """One fitted on an example."""
-        return self.new().fit(example.table, example.schema, np.random.default_rng(seed), **more)
-
-
-@dataclass(frozen=True)
-class Check:
-    """One promise, and the test that a method keeps it.
-
-    Attributes:
-        name: Short and stable.
-        promise: What is promised, one sentence.
-    """
-
-    name: str
-    promise: str
-    test: Callable[[Subject], None]
-
-    def run(self, method: AnyMethod, params: Mapping[str, Any] | None = None) -> None:
-        """Raise ContractError, with the promise and what was found, unless the method keeps it."""
-        try:
-            self.test(Subject(method, dict(params or {})))
-        except _Broken as broken:
-            raise ContractError(
-                f"{broken}. Promised: {self.promise}", where=f"method {method.info.name}, check {self.name}"
-            ) from None
-
-
-class _Broken(Exception):  # noqa: N818  # it never leaves this file
-    """A promise that was not kept."""
-
-
-_CHECKS: list[Check] = []
-
-
-def _promise(promise: str) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:
-    def keep(test: Callable[[Subject], None]) -> Callable[[Subject], None]:
-        _CHECKS.append(Check(test.__name__.strip("_"), promise, test))
-        return test
-
-    return keep
+_OWN = Promises()
 
 
 def check_method(method: AnyMethod, *, params: Mapping[str, Any] | None = None) -> None:
@@ -123,38 +68,27 @@ def check_method(method: AnyMethod, *, params: Mapping[str, Any] | None = None) 
         raise ContractError(f"{len(broken)} of {len(METHOD_CHECKS)} promises are not kept:\n" + "\n".join(broken))
 
 
-def _expect(kept: object, found: str) -> None:
-    if not kept:
-        raise _Broken(found)
-
-
-def _equal(one: pd.DataFrame, other: pd.DataFrame) -> bool:
-    return list(one.columns) == list(other.columns) and all(
-        one[c].dtype == other[c].dtype and one[c].equals(other[c]) for c in one
-    )
-
-
-@_promise("it says what it is: a name, a title, a summary and a source, and every parameter is described.")
+@_OWN("it says what it is: a name, a title, a summary and a source, and every parameter is described.")
 def _declares_itself(subject: Subject) -> None:
     info, fields = subject.method.info, subject.method.Params.model_fields
     for name in ("name", "title", "summary", "paper"):
-        _expect(getattr(info, name).strip(), f"info.{name} is empty")
-    _expect(info.name == info.name.lower() and " " not in info.name, f"{info.name!r} is not one lower-case word")
-    _expect(issubclass(subject.method.Params, MethodParams), "Params is no MethodParams")
+        expect(getattr(info, name).strip(), f"info.{name} is empty")
+    expect(info.name == info.name.lower() and " " not in info.name, f"{info.name!r} is not one lower-case word")
+    expect(issubclass(subject.method.Params, MethodParams), "Params is no MethodParams")
     for name, entry in fields.items():
-        _expect(entry.description, f"parameter {name} has no description")
-        _expect(not entry.is_required(), f"parameter {name} has no default")
+        expect(entry.description, f"parameter {name} has no description")
+        expect(not entry.is_required(), f"parameter {name} has no default")
 
 
-@_promise("a misspelt, ill-typed or out-of-bounds parameter is a ParamsError that names it.")
+@_OWN("a misspelt, ill-typed or out-of-bounds parameter is a ParamsError that names it.")
 def _refuses_bad_params(subject: Subject) -> None:
     def refused(name: str, value: Any) -> None:
         try:
             subject.method.make_params({name: value})
         except ParamsError as error:
-            _expect(name in error.text(), f"the error on {name}={value!r} does not name it: {error.text()}")
+            expect(name in error.text(), f"the error on {name}={value!r} does not name it: {error.text()}")
         else:
-            raise _Broken(f"{name}={value!r} is accepted")
+            raise Broken(f"{name}={value!r} is accepted")
 
     refused("no_such_parameter", 1)
     for name, entry in subject.method.Params.model_fields.items():
@@ -170,43 +104,43 @@ def _beyond(limit: Any, step: int) -> Any:
     return limit + step
 
 
-@_promise("each privacy level stands for valid parameter values.")
+@_OWN("each privacy level stands for valid parameter values.")
 def _knows_privacy_levels(subject: Subject) -> None:
     for level in ("low", "default", "high"):
         try:
             check_params(subject.method, subject.method.privacy_params(level))
         except ParamsError as error:
-            raise _Broken(f"level {level}: {error.text()}") from None
+            raise Broken(f"level {level}: {error.text()}") from None
 
 
-@_promise("a budget of seconds and a device become valid parameter values, or none.")
+@_OWN("a budget of seconds and a device become valid parameter values, or none.")
 def _knows_its_limits(subject: Subject) -> None:
     method = subject.method
     for values in (method.budget_params(0.5), method.budget_params(3600.0), method.device_params("cpu")):
         try:
             check_params(method, values)
         except ParamsError as error:
-            raise _Broken(f"{values}: {error.text()}") from None
+            raise Broken(f"{values}: {error.text()}") from None
 
 
-@_promise("the same seed gives the same rows, fitted and sampled anew or again, and another seed gives others.")
+@_OWN("the same seed gives the same rows, fitted and sampled anew or again, and another seed gives others.")
 def _repeats_by_seed(subject: Subject) -> None:
     example = mixed()
     first, second = subject.fit(example), subject.fit(example)
     rows = first.sample(300, np.random.default_rng(9))
-    _expect(_equal(rows, second.sample(300, np.random.default_rng(9))), "two fits with one seed give others")
-    _expect(_equal(rows, first.sample(300, np.random.default_rng(9))), "sampling again with one seed gives others")
-    _expect(not _equal(rows, first.sample(300, np.random.default_rng(10))), "another seed gives the same rows")
+    expect(equal(rows, second.sample(300, np.random.default_rng(9))), "two fits with one seed give others")
+    expect(equal(rows, first.sample(300, np.random.default_rng(9))), "sampling again with one seed gives others")
+    expect(not equal(rows, first.sample(300, np.random.default_rng(10))), "another seed gives the same rows")
     again = first.fit(example.table, example.schema, np.random.default_rng(5)).sample(300, np.random.default_rng(9))
-    _expect(_equal(rows, again), "fitting the same object again gives others: something is left of the first fit")
+    expect(equal(rows, again), "fitting the same object again gives others: something is left of the first fit")
 
 
-@_promise("randomness comes from the generators given alone: the global ones are not touched.")
+@_OWN("randomness comes from the generators given alone: the global ones are not touched.")
 def _leaves_global_randomness(subject: Subject) -> None:
     before, numpy_before = random.getstate(), np.random.get_state(legacy=False)
     subject.fit(mixed(300)).sample(50, np.random.default_rng(1))
-    _expect(random.getstate() == before, "the state of `random` has changed")
-    _expect(_same(np.random.get_state(legacy=False), numpy_before), "the state of `numpy.random` has changed")
+    expect(random.getstate() == before, "the state of `random` has changed")
+    expect(_same(np.random.get_state(legacy=False), numpy_before), "the state of `numpy.random` has changed")
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -215,64 +149,37 @@ def _same(one: Any, other: Any) -> bool:
     return bool(np.array_equal(one, other))
 
 
-@_promise("rows have exactly the schema's columns and dtypes, a RangeIndex, and values the columns can hold.")
+@_OWN("rows have exactly the schema's columns and dtypes, a RangeIndex, and values the columns can hold.")
 def _keeps_the_schema(subject: Subject) -> None:
     example = mixed()
-    _check_rows(subject.fit(example).sample(500, np.random.default_rng(2)), example.schema, 500)
+    check_rows(subject.fit(example).sample(500, np.random.default_rng(2)), example.schema, 500)
 
 
-@_promise("odd tables give rows all the same, or where that is hopeless a FitError that says why.")
+@_OWN("odd tables give rows all the same, or where that is hopeless a FitError that says why.")
 def _takes_odd_tables(subject: Subject) -> None:
     for example in odd():
         try:
             rows = subject.fit(example).sample(40, np.random.default_rng(3))
         except FitError as error:
-            _expect(example.may_refuse, f"{example.name}: refused: {error.text()}")
+            expect(example.may_refuse, f"{example.name}: refused: {error.text()}")
             continue
         except Exception as error:  # whatever it is, it is a broken promise, and here it gets its name
-            raise _Broken(f"{example.name}: {type(error).__name__}: {error}") from error
+            raise Broken(f"{example.name}: {type(error).__name__}: {error}") from error
         try:
-            _check_rows(rows, example.schema, 40, suppressed=example.may_refuse)
-        except _Broken as broken:
-            raise _Broken(f"{example.name}: {broken}") from None
+            check_rows(rows, example.schema, 40, suppressed=example.may_refuse)
+        except Broken as broken:
+            raise Broken(f"{example.name}: {broken}") from None
 
 
-def _check_rows(rows: pd.DataFrame, schema: Schema, n: int, *, suppressed: bool = False) -> None:
-    try:
-        check_canonical(rows, schema)
-    except ContractError as error:
-        raise _Broken(error.text()) from None
-    _expect(len(rows) == n, f"{len(rows)} rows in place of {n}")
-    _expect(rows.index.equals(pd.RangeIndex(n)), "the index is no RangeIndex from 0")
-    for column in schema:
-        cells, where = rows[column.name], f"column {column.name!r}"
-        if column.missing_rate == 0 and not suppressed:
-            _expect(not cells.isna().any(), f"{where} is never missing in the table, but in the rows")
-        if column.kind is Kind.EMPTY:
-            _expect(cells.isna().all(), f"{where} is empty in the table, but not in the rows")
-        if column.kind is Kind.IDENTIFIER:
-            _expect(cells.dropna().is_unique, f"{where}: identifiers stand twice")
-        if column.kind.is_numeric:
-            values = to_float(cells, column.kind)
-            values = values[~np.isnan(values)]
-            _expect(np.isfinite(values).all(), f"{where} holds an infinity")
-            if column.lower is not None and column.upper is not None:
-                _expect(((values >= column.lower) & (values <= column.upper)).all(), f"{where} leaves its bounds")
-            if column.precision is not None:
-                _expect(np.array_equal(values, values.round(column.precision)), f"{where} has too many decimal places")
-            if column.kind is Kind.DATE:
-                _expect((values % 86400 == 0).all(), f"{where} holds a time of day")
-
-
-@_promise("0 rows and 1 row can be sampled.")
+@_OWN("0 rows and 1 row can be sampled.")
 def _samples_none_and_one(subject: Subject) -> None:
     example = mixed(400)
     fitted = subject.fit(example)
     for n in (0, 1):
-        _check_rows(fitted.sample(n, np.random.default_rng(4)), example.schema, n)
+        check_rows(fitted.sample(n, np.random.default_rng(4)), example.schema, n)
 
 
-@_promise("cells are missing as often as in the table, and together where they are missing together.")
+@_OWN("cells are missing as often as in the table, and together where they are missing together.")
 def _keeps_missingness(subject: Subject) -> None:
     example = mixed(2000)
     rows = subject.fit(example).sample(4000, np.random.default_rng(6))
@@ -281,12 +188,12 @@ def _keeps_missingness(subject: Subject) -> None:
         share = float(real[name].mean())
         allowed = 0.015 + 4 * np.sqrt(share * (1 - share) * (1 / 2000 + 1 / 4000))
         found = float(made[name].mean())
-        _expect(abs(found - share) <= allowed, f"column {name!r}: {found:.3f} are missing, {share:.3f} in the table")
+        expect(abs(found - share) <= allowed, f"column {name!r}: {found:.3f} are missing, {share:.3f} in the table")
     apart = float((made["lab"] != made["lab_day"]).mean())
-    _expect(apart <= 0.02, f"two columns always missing together are apart in {apart:.3f} of the rows")
+    expect(apart <= 0.02, f"two columns always missing together are apart in {apart:.3f} of the rows")
 
 
-@_promise(f"a cancel is noticed within {PATIENCE:g} s, wherever it comes, as a CancelledError.")
+@_OWN(f"a cancel is noticed within {PATIENCE:g} s, wherever it comes, as a CancelledError.")
 def _cancels(subject: Subject) -> None:
     example = mixed(3000)
     fitted = subject.fit(example)
@@ -300,13 +207,13 @@ def _cancels(subject: Subject) -> None:
     for stage, work in (("fit", fit), ("sample", sample)):
         pauses = [_pauses(work) for _ in range(2)]
         calls = len(pauses[0]) - 1
-        _expect(calls > 0, f"{stage} never asks whether it is cancelled")
+        expect(calls > 0, f"{stage} never asks whether it is cancelled")
         longest = min(float(p.max()) for p in pauses)
-        _expect(longest <= PATIENCE, f"{stage} does not ask for {longest:.1f} s")
+        expect(longest <= PATIENCE, f"{stage} does not ask for {longest:.1f} s")
         for point in sorted({int(k) for k in np.linspace(1, calls, 6)}):
             spent = _seconds_after_cancel(stage, work, point)
             spent = spent if spent <= PATIENCE else min(spent, _seconds_after_cancel(stage, work, point))
-            _expect(spent <= PATIENCE, f"{stage} went on for {spent:.1f} s after call {point}")
+            expect(spent <= PATIENCE, f"{stage} went on for {spent:.1f} s after call {point}")
 
 
 _Work = Callable[[Callable[[], bool]], None]
@@ -341,10 +248,10 @@ def _seconds_after_cancel(stage: str, work: _Work, point: int) -> float:
         return time.perf_counter() - since
     if calls < point:
         return 0.0  # looks are spread over time, so there may be fewer of them than there were
-    raise _Broken(f"{stage} was cancelled at call {point} and went on to its end")
+    raise Broken(f"{stage} was cancelled at call {point} and went on to its end")
 
 
-@_promise("fit and sample tell their progress, never backwards, up to the end.")
+@_OWN("fit and sample tell their progress, never backwards, up to the end.")
 def _tells_progress(subject: Subject) -> None:
     example, heard = mixed(), list[Event]()
     fitted = subject.fit(example, emit=heard.append)
@@ -354,41 +261,41 @@ def _tells_progress(subject: Subject) -> None:
     told["sample"] = list(heard)
     for step, events in told.items():
         own = [e.fraction for e in events if isinstance(e, Progress)]
-        _expect(own, f"{step} tells no progress")
-        _expect({e.step for e in events if isinstance(e, Progress)} == {step}, f"{step} names another step")
-        _expect(own == sorted(own), f"progress of {step} goes backwards")
-        _expect(own[-1] >= 0.9, f"progress of {step} ends at {own[-1]:.2f}")
+        expect(own, f"{step} tells no progress")
+        expect({e.step for e in events if isinstance(e, Progress)} == {step}, f"{step} names another step")
+        expect(own == sorted(own), f"progress of {step} goes backwards")
+        expect(own[-1] >= 0.9, f"progress of {step} ends at {own[-1]:.2f}")
 
 
-@_promise("what is saved and loaded samples the same rows and promises the same; saving again gives the same file.")
+@_OWN("what is saved and loaded samples the same rows and promises the same; saving again gives the same file.")
 def _survives_the_model_file(subject: Subject) -> None:
     example = mixed()
     before = Synthesizer(subject.new()).fit_canonical(example.table, example.schema, np.random.default_rng(5))
     arrays, meta = before._method.state()
     for name, array in arrays.items():
         plain = isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
-        _expect(plain, f"state array {name!r} is not of plain numbers")
+        expect(plain, f"state array {name!r} is not of plain numbers")
     try:
         json.dumps(meta, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise _Broken(f"state values are not JSON-safe: {error}") from None
+        raise Broken(f"state values are not JSON-safe: {error}") from None
     data = before.to_bytes()
     after = Synthesizer.from_bytes(data, lambda _name: subject.method)
     rows = [s.sample_canonical(300, np.random.default_rng(9)) for s in (before, after)]
-    _expect(_equal(*rows), "the loaded one samples other rows")
-    _expect(before.guarantee == after.guarantee, "the loaded one promises something else")
-    _expect(before.params == after.params, "the loaded one has other parameters")
-    _expect(after.to_bytes() == data, "saving the loaded one gives another file")
+    expect(equal(*rows), "the loaded one samples other rows")
+    expect(before.guarantee == after.guarantee, "the loaded one promises something else")
+    expect(before.params == after.params, "the loaded one has other parameters")
+    expect(after.to_bytes() == data, "saving the loaded one gives another file")
 
 
-@_promise("fit leaves the table as it was.")
+@_OWN("fit leaves the table as it was.")
 def _leaves_the_table_alone(subject: Subject) -> None:
     example, copy = mixed(), mixed()
     subject.fit(example).sample(20, np.random.default_rng(1))
-    _expect(_equal(example.table, copy.table) and example.table.index.equals(copy.table.index), "the table has changed")
+    expect(equal(example.table, copy.table) and example.table.index.equals(copy.table.index), "the table has changed")
 
 
-@_promise("the fitted method keeps nothing of the table: no reference to it and no view of its memory.")
+@_OWN("the fitted method keeps nothing of the table: no reference to it and no view of its memory.")
 def _lets_the_data_go(subject: Subject) -> None:
     example = mixed()
     schema, table = example.schema, example.table.copy()
@@ -397,15 +304,15 @@ def _lets_the_data_go(subject: Subject) -> None:
     memory = [table[c].to_numpy() for c in table if table[c].dtype.kind in "fmM"]
     for item in _reachable(fitted):
         if isinstance(item, (pd.DataFrame, pd.Series)):
-            _expect(len(item) != len(table), f"a pandas {type(item).__name__} as long as the table is kept")
+            expect(len(item) != len(table), f"a pandas {type(item).__name__} as long as the table is kept")
         if isinstance(item, np.ndarray) and item.size:
-            _expect(not any(np.may_share_memory(item, own) for own in memory), "an array kept is a view of the table")
+            expect(not any(np.may_share_memory(item, own) for own in memory), "an array kept is a view of the table")
             for name, values in columns:
-                _expect(not _is_copy(item, values), f"an array kept is a copy of the column {name!r}")
+                expect(not _is_copy(item, values), f"an array kept is a copy of the column {name!r}")
     ghost = weakref.ref(table)
     del table, example, memory
     gc.collect()
-    _expect(ghost() is None, "the table is still alive after fit")
+    expect(ghost() is None, "the table is still alive after fit")
 
 
 def _is_copy(array: np.ndarray, values: np.ndarray) -> bool:
@@ -429,57 +336,36 @@ def _reachable(start: object) -> Iterator[object]:
             queue += gc.get_referents(item)
 
 
-@_promise("no value that a single record holds is kept or comes out: rare labels, extremes and identifiers.")
+@_OWN("no value that a single record holds is kept or comes out: rare labels, extremes and identifiers.")
 def _protects_single_records(subject: Subject) -> None:
     example = with_single_records()
     fitted = subject.fit(example)
     arrays, meta = fitted.state()
     text = json.dumps(meta, ensure_ascii=False)
     ids = set(example.table["id"])
-    _expect(RARE_LABEL not in text, "the state holds the label of one record")
-    _expect(not any(i in text for i in list(ids)[:50]), "the state holds identifiers")
-    _expect(str(EXTREME_NUMBER) not in text, "the state holds the number of one record")
+    expect(RARE_LABEL not in text, "the state holds the label of one record")
+    expect(not any(i in text for i in list(ids)[:50]), "the state holds identifiers")
+    expect(str(EXTREME_NUMBER) not in text, "the state holds the number of one record")
     day = float(EXTREME_DAY.astype("int64")) / 1e6
     for name, array in arrays.items():
         for extreme in (EXTREME_NUMBER, day):
             held = array.dtype.kind == "f" and (array == extreme).any()
-            _expect(not held, f"state array {name!r} holds an extreme of one record")
+            expect(not held, f"state array {name!r} holds an extreme of one record")
     rows = fitted.sample(6000, np.random.default_rng(11))
-    _expect(not (rows["label"] == RARE_LABEL).any(), "the label of one record is sampled")
-    _expect((rows["number"] < EXTREME_NUMBER).all(), "the largest number, one record's, is reached")
-    _expect((rows["day"] < EXTREME_DAY).all(), "the latest day, one record's, is reached")
-    _expect(not ids & set(rows["id"]), "identifiers of the table are sampled")
+    expect(not (rows["label"] == RARE_LABEL).any(), "the label of one record is sampled")
+    expect((rows["number"] < EXTREME_NUMBER).all(), "the largest number, one record's, is reached")
+    expect((rows["day"] < EXTREME_DAY).all(), "the latest day, one record's, is reached")
+    expect(not ids & set(rows["id"]), "identifiers of the table are sampled")
 
 
-@_promise("under conditions every fixed cell stands as it was asked for, missing ones too, whatever the column.")
-def _keeps_conditions(subject: Subject) -> None:
-    if not subject.method.info.conditional:
-        return
-    example = mixed()
-    fitted = subject.fit(example)
-    n = 60
-    chosen = example.table.sample(n, random_state=np.random.RandomState(3)).reset_index(drop=True)
-    names = [c.name for c in example.schema.modelled]
-    for fixed in (*([name] for name in names), ["region", "income"], ["lab", "lab_day", "grade", "seen"], names):
-        conditions = chosen[fixed].copy()
-        rows = fitted.sample(n, np.random.default_rng(12), conditions)
-        _expect(_equal(conditions, chosen[fixed]), "the conditions themselves have changed")
-        _check_rows(rows, example.schema, n)
-        for name in fixed:
-            kept = rows[name].equals(conditions[name])
-            _expect(kept, f"column {name!r} is not as asked for (fixed: {', '.join(fixed)})")
-    none = fitted.sample(0, np.random.default_rng(12), chosen[["region"]].iloc[:0])
-    _expect(len(none) == 0, "0 rows under conditions are not 0 rows")
-
-
-@_promise("its guarantee is a formal one if and only if it is marked `dp`, and without one it names its rules.")
+@_OWN("its guarantee is a formal one if and only if it is marked `dp`, and without one it names its rules.")
 def _says_what_it_promises(subject: Subject) -> None:
     guarantee = subject.fit(mixed(400)).guarantee()
     if subject.method.info.dp:
-        _expect(isinstance(guarantee, PrivacyGuarantee), "a method marked dp gives no formal guarantee")
+        expect(isinstance(guarantee, PrivacyGuarantee), "a method marked dp gives no formal guarantee")
     else:
-        _expect(isinstance(guarantee, NoGuarantee) and guarantee.rules, "the rules it keeps are not named")
+        expect(isinstance(guarantee, NoGuarantee) and guarantee.rules, "the rules it keeps are not named")
 
 
-METHOD_CHECKS: tuple[Check, ...] = tuple(_CHECKS)
+METHOD_CHECKS: tuple[Check, ...] = (*_OWN.checks, *GIVEN_CELLS.checks)
 """Every promise, in the order they are tested."""
