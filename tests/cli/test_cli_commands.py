@@ -189,6 +189,18 @@ def test_evaluate_measures_what_another_tool_made(
     assert "Likeness of single columns" in capsys.readouterr().out
 
 
+def test_evaluate_reads_one_table_from_standard_input(
+    table: Path, done: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    words = [*MAIN, "evaluate", str(table), "-", "--json", "--quiet"]
+    made = (done[0] / "synthetic.csv").read_bytes()
+    found = json.loads(subprocess.run(words, input=made, capture_output=True, check=True).stdout)
+    assert found["result"]["meta"]["n_synth"] == 60
+    twice = subprocess.run([*words, "--holdout", "-"], input=made, capture_output=True, check=False)
+    assert twice.returncode == 2
+    assert "only once" in json.loads(twice.stdout)["error"]["what"]
+
+
 def test_report_draws_again(
     done: tuple[Path, subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

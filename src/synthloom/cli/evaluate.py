@@ -15,6 +15,7 @@ from synthloom.cli.progress import make_display
 from synthloom.cli.run import VERDICT_EXIT, report_summary
 from synthloom.cli.scorecard import failed_verdicts, print_scorecard
 from synthloom.cli.work import perform
+from synthloom.domain.errors import UsageError
 from synthloom.domain.event import Cancelled, Emit
 from synthloom.wiring import local_home, settings
 
@@ -58,6 +59,9 @@ def evaluate(
 
     environment = settings()
     opt.survival_pair(survival)
+    if (real, synthetic, holdout).count(opt.STDIN) > 1:
+        raise UsageError("standard input can be read only once.", where=opt.STDIN, do="Name files for the others.")
+    sources = [opt.table_source(table) if table is not None else None for table in (real, synthetic, holdout)]
     home = local_home(out) if out is not None else None
     if home is not None:
         check_out(home.folder, real, overwrite=overwrite)
@@ -70,8 +74,8 @@ def evaluate(
         recorder = Recorder(emit)
         overrides = opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text)
         report = measure_together(
-            Path(real), Path(synthetic), Path(holdout) if holdout is not None else None, overrides=overrides,
-            thresholds=environment.thresholds, seed=seed, command=shlex.join(words), emit=recorder, cancelled=cancelled,
+            *sources, overrides=overrides, thresholds=environment.thresholds, seed=seed, command=shlex.join(words),
+            emit=recorder, cancelled=cancelled,
         )
         artifacts: tuple[Artifact, ...] = ()
         if home is not None:
