@@ -173,11 +173,11 @@ def test_all_broken_promises_are_told_at_once():
     assert "keeps_conditions" in caught.value.text()
 
 
-@pytest.mark.parametrize("check", METHOD_CHECKS, ids=lambda check: check.name)
 CHEAP = sorted(name for name, method in methods().items() if method.info.needs is None)
 """The others train for minutes as they stand: their own tests hold them to the contract, with fewer steps."""
 
 
+@pytest.mark.parametrize("check", METHOD_CHECKS, ids=lambda check: check.name)
 @pytest.mark.parametrize("name", CHEAP)
 def test_every_installed_method_keeps_its_promises(name, check):
     check.run(methods()[name])
