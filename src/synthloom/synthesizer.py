@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
 from collections.abc import Callable, Collection, Mapping
@@ -26,14 +27,15 @@ from synthloom.domain.schema import Schema, SchemaOverrides
 from synthloom.methods.contract import Conditions, Method, MethodParams
 from synthloom.model_file import LARGEST_FILE, ModelContents, pack, unpack
 from synthloom.tables.canonical import check_canonical
-from synthloom.tables.conditions import read_conditions
 from synthloom.tables.dataset import Dataset
 from synthloom.tables.frames import Library, library_of
+from synthloom.tables.gaps import Filled, as_any, fill_gaps, filled_polars, find_gaps, frame_as_given
 from synthloom.tables.raw import RawTable
 from synthloom.tables.release import Hidden, hide_rare_labels, recast, released_schema
 from synthloom.tables.restore import restore
 from synthloom.tables.restore_polars import restore_polars
 from synthloom.tables.rng import child
+from synthloom.tables.shares import Shares, fixed_cells
 
 if TYPE_CHECKING:
     import polars
@@ -152,6 +154,8 @@ class Synthesizer:
         *,
         seed: int = 0,
         conditions: Mapping[str, Any] | pd.DataFrame | polars.DataFrame | None = None,
+        shares: Shares | None = None,
+        temperature: float | None = None,
         emit: Emit = ignore,
         cancelled: Cancelled = never,
     ) -> Any:
@@ -162,6 +166,11 @@ class Synthesizer:
             seed: Same seed, same machine, same rows.
             conditions: Cells to fix: column name → a value, or n values; or a frame of n rows or of 1. Values as in
                 the table itself.
+            shares: Columns to rebalance: column name → value → share of the rows, such as
+                `{"income": {">50K": 0.5, "<=50K": 0.5}}`; None as a value asks for missing cells. The other columns
+                follow, as under conditions.
+            temperature: Below 1 likely values become likelier, above 1 rarer ones do, for methods that have that
+                parameter; None: as it was fitted.
             emit: Hears of progress.
             cancelled: Asked often; when true, CancelledError is raised.
 
@@ -169,16 +178,18 @@ class Synthesizer:
             Frame of n rows with the source's columns and dtypes; polars if a polars frame was fitted.
 
         Raises:
-            UsageError: not fitted, a negative n, or conditions that cannot be met or that the method does not know.
+            UsageError: not fitted, a negative n, or conditions or shares that cannot be met or that the method does
+                not know.
+            ParamsError: the method has no temperature, or it is out of bounds.
         """
         schema = self._fitted_schema()
         n = _check_rows(n)
-        fixed = None
-        if conditions is not None:
+        if conditions is not None or shares is not None:
             self._check_conditional()
-            given = conditions if isinstance(conditions, (Mapping, pd.DataFrame)) else _to_pandas(conditions)
-            fixed = read_conditions(given, n, schema)
-        table = self.sample_canonical(n, child(seed, "sample"), fixed, emit, cancelled)
+        if conditions is not None and not isinstance(conditions, (Mapping, pd.DataFrame)):
+            conditions = _to_pandas(conditions)
+        fixed = fixed_cells(n, schema, conditions, shares, child(seed, "shares"))
+        table = self.sample_canonical(n, child(seed, "sample"), fixed, emit, cancelled, temperature=temperature)
         return self.restored(table)
 
     def restored(self, table: pd.DataFrame) -> Any:
@@ -187,18 +198,65 @@ class Synthesizer:
 
     def sample_canonical(
         self, n: int, rng: np.random.Generator, conditions: Conditions | None = None,
-        emit: Emit = ignore, cancelled: Cancelled = never,
+        emit: Emit = ignore, cancelled: Cancelled = never, *, temperature: float | None = None,
     ) -> pd.DataFrame:
         """Draw `n` rows as a canonical table; `conditions` canonical too, n rows."""
         schema = self._fitted_schema()
         if conditions is not None:
             self._check_conditional()
             conditions = recast(conditions, self._working)
-        table = self._method.sample(_check_rows(n), rng, conditions, emit, cancelled)
+        method = self._method if temperature is None else self._at(temperature)
+        table = method.sample(_check_rows(n), rng, conditions, emit, cancelled)
         check_canonical(table, self._working)
         if len(table) != n:
             raise ContractError(f"{len(table)} rows were drawn, not {n}.", where=f"method {self.method}")
         return recast(table, schema)
+
+    def impute(
+        self,
+        data: pd.DataFrame | polars.DataFrame,
+        *,
+        seed: int = 0,
+        emit: Emit = ignore,
+        cancelled: Cancelled = never,
+    ) -> Any:
+        """Fill a table's missing cells, each drawn given the other cells of its row.
+
+        Args:
+            data: A frame with the modelled columns of the table that was fitted; other columns are passed through.
+            seed: Same seed, same machine, same cells.
+            emit: Hears of progress.
+            cancelled: Asked often; when true, CancelledError is raised.
+
+        Returns:
+            The same frame, pandas or polars, with all rows, columns and given cells as they are, labels that the
+            model does not know among them. A column keeps its dtype where that can hold what was drawn. Cells stay
+            missing where the column is not modelled, or where no value of it may be released.
+
+        Raises:
+            UsageError: not fitted.
+            ParamsError: the method cannot fill missing cells.
+            TableError: a column is missing, or a cell cannot be read as what its column is.
+        """
+        given = as_any(data)
+        frame = _to_pandas(given)
+        filled = self.impute_raw(frame_as_given(frame), child(seed, "impute"), emit, cancelled)
+        if library_of(given) == "polars":
+            return filled_polars(given, filled)
+        return filled.raw.frame.set_axis(frame.index)
+
+    def impute_raw(
+        self, raw: RawTable, rng: np.random.Generator, emit: Emit = ignore, cancelled: Cancelled = never,
+    ) -> Filled:
+        """Fill a table as read; for callers that want its cells as they are spelt."""
+        schema = self._fitted_schema()
+        self._check_imputes()
+        gaps = find_gaps(raw, schema, self._working, self._hidden, cancelled)
+        drawn = self._method.impute(gaps.table, rng, emit, cancelled)
+        check_canonical(drawn, self._working)
+        if len(drawn) != len(gaps.table):
+            raise ContractError(f"{len(drawn)} rows are not {len(gaps.table)}.", where=f"method {self.method}")
+        return fill_gaps(gaps, drawn, schema)
 
     def to_bytes(self) -> bytes:
         """The model file's bytes; the same model gives the same bytes."""
@@ -277,6 +335,25 @@ class Synthesizer:
         if self._schema is None:
             raise UsageError("this is not fitted yet.", where=f"synthesizer {self.method}", do="Call fit first.")
         return self._schema
+
+    def _check_imputes(self) -> None:
+        if not self._method.info.imputes:
+            raise ParamsError(
+                "this method cannot fill missing cells.", where=f"method {self.method}",
+                do="Choose a method that is marked as imputing in `synthloom methods`, such as autoregressive.",
+            )
+
+    def _at(self, temperature: float) -> Method[Any]:
+        """The fitted method at another temperature."""
+        kind = type(self._method)
+        if "temperature" not in kind.Params.model_fields:
+            raise ParamsError(
+                "this method has no temperature.", where=f"method {self.method}",
+                do="Leave it out, or choose a method that has that parameter, such as autoregressive.",
+            )
+        method = copy.copy(self._method)
+        method.params = kind.make_params(self.params.model_dump() | {"temperature": temperature})
+        return method
 
     def _check_conditional(self) -> None:
         if not self._method.info.conditional:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from synthloom.synthesizer import Synthesizer
     from synthloom.tables.dataset import Dataset
     from synthloom.tables.raw import RawTable
+    from synthloom.tables.shares import Shares
 
 Source = Any
 """A table: path, bytes, binary file, pandas frame or polars frame."""
@@ -153,8 +154,8 @@ def run(
 
 
 def sample(
-    synthesizer: Synthesizer, rows: int, *, seed: int = 0, where: Mapping[str, Any] | None = None, emit: Emit = ignore,
-    cancelled: Cancelled = never,
+    synthesizer: Synthesizer, rows: int, *, seed: int = 0, where: Mapping[str, Any] | None = None,
+    shares: Shares | None = None, temperature: float | None = None, emit: Emit = ignore, cancelled: Cancelled = never,
 ) -> pd.DataFrame:
     """Canonical rows out of a model.
 
@@ -163,16 +164,20 @@ def sample(
         rows: How many.
         seed: Same seed, same machine, same rows.
         where: Cells to fix in every row, column to value; None asks for a missing cell.
+        shares: Columns to rebalance, column to value to share of the rows.
+        temperature: In place of the model's.
         emit: Hears of progress.
         cancelled: Asked often; when true, CancelledError is raised.
     """
-    from synthloom.tables.conditions import read_conditions
     from synthloom.tables.rng import child
+    from synthloom.tables.shares import fixed_cells
 
     recorder = recording(emit)
     with recorder.step("sample"):
-        conditions = read_conditions(where, rows, synthesizer.schema) if where else None
-        return synthesizer.sample_canonical(rows, child(seed, "sample"), conditions, recorder, cancelled)
+        fixed = fixed_cells(rows, synthesizer.schema, where or None, shares or None, child(seed, "shares"))
+        return synthesizer.sample_canonical(
+            rows, child(seed, "sample"), fixed, recorder, cancelled, temperature=temperature
+        )
 
 
 def evaluate(

@@ -25,7 +25,7 @@ from synthloom.tables.parse_times import (
 from synthloom.tables.raw import RawTable
 from synthloom.tables.restore import restore
 
-__all__ = ["coerce", "coerce_column", "restore"]
+__all__ = ["coerce", "coerce_column", "restore", "unknown_labels"]
 
 _NAT = np.iinfo(np.int64).min
 
@@ -58,6 +58,11 @@ def coerce_column(raw: RawTable, column: Column, schema_file: bool = False) -> p
         schema_file: Whether to blame the schema file (SchemaError) rather than the table when a cell does not fit.
     """
     return _Reader(raw, column, schema_file).read()
+
+
+def unknown_labels(raw: RawTable, column: Column) -> tuple[str, ...]:
+    """Labels in a table that a discrete column does not have, for which `coerce_column` would refuse it."""
+    return _Reader(raw, column, schema_file=False).unknown_labels()
 
 
 class _Reader:
@@ -173,6 +178,26 @@ class _Reader:
 
     def _labels(self, cells: Cells) -> pd.Series:
         """Labels as categories; what is no label must be a spelling of a missing cell."""
+        place, unknown = self._places(cells)
+        if unknown.any():
+            raise self.wrong(cells.first_row(unknown), "this cell is none of the column's labels")
+        codes = np.append(place, -1)[cells.codes]
+        return pd.Series(pd.Categorical.from_codes(codes, dtype=canonical_dtype(self.column)))
+
+    def unknown_labels(self) -> tuple[str, ...]:
+        series = self.raw.frame[self.column.name]
+        if self.raw.is_text:
+            cells = text_cells(series)
+        else:
+            native = read_native(series, self.raw.where(self.column.name))
+            native = without_declared_missing(native, self.column.text.also_missing)
+            if native.form == "boolean" and self.column.kind is Kind.BOOLEAN and len(self.column.categories) == 2:
+                return ()
+            cells = label_cells(native)
+        return tuple(keep(cells.texts, self._places(cells)[1]).to_pylist())
+
+    def _places(self, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+        """Which label each distinct text is, -1 for none; and which texts are neither labels nor missing cells."""
         column = self.column
         labels = pa.array(list(column.categories), pa.large_string())
         place = pc.index_in(cells.texts, value_set=labels).fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
@@ -183,10 +208,7 @@ class _Reader:
         if unknown.any() and column.label_type != "string":
             place = self._alike(cells, place, unknown)
             unknown &= place < 0
-        if unknown.any():
-            raise self.wrong(cells.first_row(unknown), "this cell is none of the column's labels")
-        codes = np.append(place, -1)[cells.codes]
-        return pd.Series(pd.Categorical.from_codes(codes, dtype=canonical_dtype(column)))
+        return place, unknown
 
     def _alike(self, cells: Cells, place: np.ndarray, unknown: np.ndarray) -> np.ndarray:
         """Labels of the same value but another spelling: 1 and 1.0, true and True."""

@@ -79,6 +79,8 @@ def label_cells(native: Native) -> Cells:
         return native.cells
     filled = ~native.missing
     codes = np.full(len(filled), -1, dtype="int64")
+    if not filled.any():
+        return Cells(pa.array([], pa.large_string()), codes)
     distinct, inverse = np.unique(native.values[filled], return_inverse=True)
     codes[filled] = inverse
     return Cells(pa.array(labels_of(native, distinct), pa.large_string()), codes)
