@@ -2,7 +2,8 @@
 
 A generator makes rows out of noise and a condition, a critic tells packs of them from packs of real rows. Numbers are
 encoded by modes (`_nets/modes.py`); within a mode they are spread as the column's own values are. Training rows are
-drawn by the log frequency of a label or mode, so that rare ones are learnt too. See `_nets/ctgan.py`.
+drawn by the log frequency of a label or mode, so that rare ones are learnt too. See `_nets/ctgan.py`. A third net then
+draws each made-up cell anew by what the others call for (`_nets/mending.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ class CtganParams(NeuralParams):
     noise: int = Field(64, ge=1, le=4096, description="Dimensions of the noise that rows are made of.")
     width: int = Field(256, ge=4, le=8192, description="Width of the hidden layers of both nets.")
     max_modes: int = Field(64, ge=2, le=1000, description="Modes that a column of numbers or times is cut into, about.")
-    dropout: float = Field(0.05, ge=0, lt=1, description="Share of the critic's units left out in each training step.")
+    dropout: float = Field(
+        0.05, ge=0, lt=1, description="Share of the critic's units left out in each training step; of the mender's, a "
+        "fifth at least."
+    )
     pack: int = Field(10, ge=1, le=100, description="Rows that the critic judges together (PacGAN).")
     loss: Literal["relativistic", "wasserstein"] = Field(
         "relativistic", description="What the nets play for: relativistic compares real and made-up rows under the "
@@ -40,6 +44,10 @@ class CtganParams(NeuralParams):
     )
     penalty_every: int = Field(
         4, ge=1, le=100, description="Steps of the critic from one gradient penalty to the next; 1 in the paper."
+    )
+    sweeps: int = Field(
+        1, ge=0, le=100, description="Times that each cell of a made-up row is drawn anew by what the row's others "
+        "call for; 0, never, in the paper."
     )
 
 
@@ -49,8 +57,9 @@ class Ctgan(Method[CtganParams]):
     info: ClassVar[MethodInfo] = MethodInfo(
         name="ctgan",
         title="Conditional GAN",
-        summary="A generator that learns from a critic; conditions on any columns; for tables rich in labels.",
-        paper="Xu et al. 2019 (CTGAN); Lin et al. 2018 (PacGAN); Jolicoeur-Martineau 2019 (relativistic pairing)",
+        summary="A generator that learns from a critic, and a mender; conditions on any columns; for many labels.",
+        paper="Xu et al. 2019 (CTGAN); Lin et al. 2018 (PacGAN); Jolicoeur-Martineau 2019 (relativistic pairing); "
+        "Heckerman et al. 2000 (mending)",
         aliases=("gan",),
         conditional=True,
         needs="neural",
@@ -144,6 +153,10 @@ class Ctgan(Method[CtganParams]):
             f"least {k} records, rarer labels are replaced by commoner ones.",
             f"The smallest and largest values released are means of {k} records each.",
             "The generator never sees a row, only what the critic makes of packs of rows; the critic is not kept.",
+            *((
+                "The net that mends made-up rows learns from rows with cells hidden and units left out, and stays as "
+                "it was when it did best on rows held back.",
+            ) if self.params.sweeps else ()),
         ))
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
@@ -157,7 +170,7 @@ class Ctgan(Method[CtganParams]):
     def from_state(cls, params: CtganParams, schema: Schema, arrays: Arrays, meta: dict[str, Any]) -> Self:
         """A fitted method out of its state, on the device that `params` names or, where it is not there, the CPU."""
         require_torch(cls.info.name)
-        from synthloom.methods._nets.ctgan import Generator, Twin
+        from synthloom.methods._nets.ctgan import Twin
         from synthloom.methods._nets.layout import Layout
         from synthloom.methods._nets.opening import fitting_modes, usable_device
         from synthloom.methods._nets.training import seeded
@@ -171,8 +184,7 @@ class Ctgan(Method[CtganParams]):
             device = usable_device(params.device, cls.info.name)
             with seeded(np.random.default_rng(0), device):  # fresh weights are drawn only to be replaced
                 layout = Layout(method._modes, method._gaps, device)
-                net = Generator(layout, _settings(params)).to(device)
-                method._twin = Twin(layout, net, params.noise).load(arrays)
+                method._twin = Twin.new(layout, _settings(params)).load(arrays)
         return method
 
 
@@ -181,5 +193,5 @@ def _settings(params: CtganParams) -> Settings:
 
     return Settings(
         params.noise, params.width, params.dropout, params.pack, params.penalty_every, params.loss == "relativistic",
-        params.epochs, params.batch_size, params.learning_rate, params.max_seconds,
+        params.sweeps, params.epochs, params.batch_size, params.learning_rate, params.max_seconds,
     )

@@ -10,6 +10,8 @@ Wasserstein loss with gradient penalty (Gulrajani et al. 2017). Ours differs:
   needs many thousands for, which is there as a parameter.
 * The critic sees made-up rows as drawn, not softened: it would tell soft rows from real ones by that alone.
 * After training the columns' shares are put right (`Twin.calibrate`).
+* Beside the two nets a third learns to tell a cell from the row's others, and draws the cells of made-up rows anew
+  (`_nets/mending.py`): what the critic has not yet taught the generator in its few thousand steps.
 
 Shapes: b rows of a batch, C columns in the order of `Blocks`, W logits, P rows of a pack.
 """
@@ -26,6 +28,7 @@ from torch.nn import functional
 
 from synthloom.domain.event import Cancelled, Emit, Progress
 from synthloom.methods._nets.layout import Layout, Rows
+from synthloom.methods._nets.mending import Learning, Mender
 from synthloom.methods._nets.opening import Suspect
 from synthloom.methods._nets.training import (
     Arrays,
@@ -50,6 +53,10 @@ _INDEXED = 60_000_000
 """Most cells that are indexed by mode; of a larger table, a random part of the rows is learnt from."""
 _TELL = 50
 """Steps between two losses told."""
+_LOOK = 4
+"""Losses told between two looks at the rows held back."""
+_MENDER_EVERY = 2
+"""Steps of the duel for one of the mender, which needs fewer."""
 _CALIBRATIONS = 6
 """Times that the columns' shares are put right after training."""
 _CHUNK = 8192
@@ -62,10 +69,11 @@ class Settings:
 
     Attributes:
         noise, width: Sizes of the noise and the hidden layers.
-        dropout: Of the critic.
+        dropout: Of the critic, and of the mender if more than its own.
         pack: Rows that the critic judges together.
         penalty_every: Steps of the critic from one gradient penalty to the next.
         relativistic: Which of two games, the relativistic one or Wasserstein's.
+        sweeps: Times that made-up rows are mended.
         epochs, batch_size, learning_rate, max_seconds: As in `NeuralParams`.
     """
 
@@ -75,18 +83,19 @@ class Settings:
     pack: int
     penalty_every: int
     relativistic: bool
+    sweeps: int
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
     max_seconds: float | None = None
 
     def plan(self, n: int) -> tuple[int, int]:
-        """Rows per step, whole packs, and steps for n rows: about 6,000, fewer where rows are few."""
+        """Rows per step, whole packs, and steps for n rows: about 3,000, fewer where rows are few."""
         wanted = self.batch_size or min(max(1 << int(math.log2(max(n / 8, 1))), 32), 256)
         batch = max(wanted // self.pack, 1) * self.pack
         if self.epochs:
             return batch, max(n // batch, 1) * self.epochs
-        return batch, max(min(6000, max(n // batch, 1) * 300), 3 * n // batch)
+        return batch, max(min(3000, max(n // batch, 1) * 300), 3 * n // batch)
 
 
 class Generator(nn.Module):
@@ -189,15 +198,29 @@ def train(
     Returns:
         The trained twin, and a sentence where time and not the number of steps ended the training.
     """
-    rows, device = layout.arranged(*cells), layout.placed.device
-    twin = Twin(layout, Generator(layout, settings).to(device), settings.noise)
+    rows = layout.arranged(*cells)
+    twin = Twin.new(layout, settings)
     batch, steps = settings.plan(len(rows))
     course = Course(steps, emit, cancelled, settings.max_seconds)
-    _Duel(twin, rows, settings, batch, cancelled).run(course)
+    learning = Learning(twin.mender, layout, rows, batch) if twin.mender is not None else None
+    _Duel(twin, rows, settings, batch, cancelled).run(course, learning)
+    late = _late(course, learning)
     twin.generator.eval()
     twin.calibrate(len(rows), cancelled)
-    late = f"Time ended the training at step {course.step} of {course.steps}." if course.out_of_time else ""
     return twin, late
+
+
+def _late(course: Course, learning: Learning | None) -> str:
+    """A sentence, where time ended the training: how far it got and what more might buy."""
+    if not course.out_of_time:
+        return ""
+    said = f"Time ended the training at step {course.step} of {course.steps}"
+    looks = learning.looks if learning else []
+    if len(looks) < 2:
+        return said + "."
+    gain = looks[-2] - looks[-1]
+    more = f"still falling, by {gain:.2g} since the look before" if gain > 0 else "no longer falling"
+    return f"{said}; its validation loss was {more}."
 
 
 class _Duel:
@@ -209,8 +232,11 @@ class _Duel:
         self.index = ByMode(rows, twin.layout, cancelled)
         self.layout = twin.layout
 
-    def run(self, course: Course) -> None:
-        """Step after step, the critic first; the generator's averaged weights stay in the end."""
+    def run(self, course: Course, learning: Learning | None) -> None:
+        """Step after step, the critic first; the generator's averaged weights stay in the end.
+
+        A mender's learning goes along.
+        """
         rate = self.settings.learning_rate or _RATE
         generator = self.twin.generator
         first, second = (
@@ -226,10 +252,16 @@ class _Duel:
             gap = self._teach_critic(first, step)
             score = self._teach_generator(second, suspect if step % _TELL == 0 else None)
             average.update(generator)
+            if learning is not None and step % _MENDER_EVERY == 0:
+                learning.step(course)
             if step % _TELL == 0 or step == course.steps - 1:
                 course.loss("critic", gap.item(), suspect.name)
                 course.loss("generator", score.item(), suspect.name)
+                if learning is not None and step % (_LOOK * _TELL) == 0:
+                    learning.look(course, suspect.name)
         average.swap(generator)
+        if learning is not None:
+            learning.end(course, suspect.name)
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         """Real rows (b, W) one-hot, and which of their cells are given to the generator (b, W) bool."""
@@ -294,19 +326,31 @@ class _Duel:
 
 @dataclass
 class Twin:
-    """What is left of training: the generator."""
+    """What is left of training: the generator, and what mends its rows, a number of times."""
 
     layout: Layout
     generator: Generator
     noise: int
+    mender: Mender | None
+    sweeps: int
+
+    @classmethod
+    def new(cls, layout: Layout, settings: Settings) -> Twin:
+        """With fresh weights."""
+        device = layout.placed.device
+        mender = Mender(layout, settings.width, settings.dropout).to(device) if settings.sweeps else None
+        return cls(layout, Generator(layout, settings).to(device), settings.noise, mender, settings.sweeps)
 
     def arrays(self) -> Arrays:
         """Weights for a model file."""
-        return weights_to_arrays(self.generator, "generator.")
+        mender = {} if self.mender is None else weights_to_arrays(self.mender, "mender.")
+        return weights_to_arrays(self.generator, "generator.") | mender
 
     def load(self, arrays: Arrays) -> Twin:
         """Take the weights out of a model file."""
         arrays_to_weights(self.generator, "generator.", arrays)
+        if self.mender is not None:
+            arrays_to_weights(self.mender, "mender.", arrays)
         return self
 
     def _own_condition(self, named: Tensor, uniforms: Tensor) -> Tensor:
@@ -371,6 +415,11 @@ class Twin:
             if not isinstance(asked, int):
                 self.layout.keep_filled(logits, fixed, given)
             drawn = self.layout.draw(torch.where(condition > 0, logits + 1e6, logits), uniforms[1])
+            if self.mender is not None:
+                kept = torch.zeros_like(drawn, dtype=torch.bool) if isinstance(asked, int) else given
+                for _ in range(self.sweeps):
+                    stop_if(cancelled)
+                    self.mender.sweep(self.layout, drawn, kept, rng)
             modes[first:last, order] = drawn.cpu().numpy()
             emit(Progress(step="sample", fraction=0.8 * last / n))
         return modes, rng.random(modes.shape, dtype=np.float32)

@@ -102,6 +102,11 @@ class Layout:
             filled = given[:, own] & (modes[:, own] != missing)
             logits[filled, int(self.blocks.first[leader]) + leader_missing] = NEVER
 
+    def missing_together(self) -> dict[int, int]:
+        """The missing mode of each column, counted as in `blocks`, that is always missing together with another."""
+        own, leader, missing, leader_missing = self._gaps.tolist()
+        return dict(zip(own + leader, missing + leader_missing, strict=True))
+
     def arranged(self, modes: np.ndarray, places: np.ndarray) -> Rows:
         """A table's modes and places (n, columns) as the nets take them."""
         device, line = self.placed.device, self.line.cpu().numpy()
