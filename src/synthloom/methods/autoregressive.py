@@ -9,6 +9,7 @@ is harder to tell from real rows than either, and remembers no more than the net
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -28,10 +29,17 @@ from synthloom.tables.encode import TableCodec, stop_if
 
 if TYPE_CHECKING:
     from synthloom.methods._nets.autoregressive import AutoregressiveNet, Settings
+    from synthloom.methods._nets.drawing import Drawers
+    from synthloom.methods._nets.training import Course
 
 _MOST_CODES, _LEAST_CODES, _WIDEST = 256, 24, 16_384
 """Codes of a column on a line: up to 256, fewer where all columns together would have more than 16,384."""
 _CALIBRATED_ON = 20_000
+_MOST_NETS = 3
+"""Nets that are trained where time allows for more than one; further ones were not measured to help much."""
+_WORTH = 0.7  # of the time one net took, below which another is not begun
+_TRAINED = 0.85  # of the time left that goes into training; the rest puts margins right
+_LEAST_SECONDS = 0.5
 _MOST_CELLS = 2**24
 """Probabilities held at a time while drawing: 64 MB."""
 
@@ -43,6 +51,9 @@ class AutoregressiveParams(NeuralParams):
     width: int = Field(256, ge=8, le=8192, description="Width of the hidden layers.")
     blocks: int = Field(2, ge=0, le=32, description="Residual blocks.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units left out in each training step.")
+    nets: int | None = Field(
+        None, ge=1, le=20, description="Nets that share the drawing; none: one, or up to three as max_seconds allows."
+    )
     temperature: float = Field(
         1.0, gt=0, le=10, description="Below 1 likely values become likelier, above 1 rarer ones do; unless it is 1, "
         "the net draws alone."
@@ -95,6 +106,7 @@ class Autoregressive(Method[AutoregressiveParams]):
             MissingDependencyError: torch is not installed.
         """
         require_torch(self.info.name)
+        began = time.monotonic()
         params = self.params
         most = _WIDEST // max(len(schema.modelled), 1)
         self._codec = open_codec(
@@ -102,14 +114,14 @@ class Autoregressive(Method[AutoregressiveParams]):
             emit=emit, cancelled=cancelled,
         )
         self._order = drawing_order(self._codec, schema, params.order, self.info.name)
-        self._net: AutoregressiveNet | None = None
+        self._nets: list[AutoregressiveNet] = []
         self._trees: TreeSequence | None = None
         if not self._codec.columns:
             return self
         codes = self._codec.encode(table, cancelled)
         emit(Progress(step="fit", fraction=0.05, message="columns encoded"))
         self._grow(codes, rng, emit, cancelled)
-        self._train(codes, rng, emit, cancelled)
+        self._train(codes, rng, began, emit, cancelled)
         emit(Progress(step="fit", fraction=1.0))
         return self
 
@@ -126,27 +138,50 @@ class Autoregressive(Method[AutoregressiveParams]):
             self._codec, codes, self._order, settings, rng=rng, cancelled=cancelled, tell=tell
         )
 
-    def _train(self, codes: np.ndarray, rng: np.random.Generator, emit: Emit, cancelled: Cancelled) -> None:
-        from synthloom.methods._nets.autoregressive import steps, train
+    def _train(
+        self, codes: np.ndarray, rng: np.random.Generator, began: float, emit: Emit, cancelled: Cancelled
+    ) -> None:
+        """Train one net after the other: as many as were asked for, or as there is time for."""
+        from synthloom.methods._nets.autoregressive import steps
+        from synthloom.methods._nets.training import Course
+
+        limit = self.params.max_seconds
+        most = self.params.nets or (1 if limit is None else _MOST_NETS)
+        longest = 0.0
+        for k in range(most):
+            gone = time.monotonic() - began
+            seconds = None
+            if limit is not None:
+                if k and (limit - gone < _WORTH * longest):
+                    return
+                turns = most - k if self.params.nets else 1
+                seconds = max(_TRAINED * (limit - gone) / turns, _LEAST_SECONDS)
+            span = (k / most, (k + 1) / most) if limit is None else (min(gone / limit, 0.95), 1.0)
+            low, high = (0.15 + 0.8 * end for end in span)
+            planned = steps(len(codes), self._net_settings(len(codes)))
+            course = Course(planned, emit, cancelled, seconds, low=low, high=high)
+            validation = self._train_one(codes, rng, course)
+            longest = max(longest, time.monotonic() - began - gone)
+            if course.out_of_time and not k:
+                emit(Notice(code="budget", message=_bought(course.step, course.steps, validation)))
+
+    def _train_one(self, codes: np.ndarray, rng: np.random.Generator, course: Course) -> list[float]:
+        """Train a net, put its margins right and keep it; its losses on the rows that training did not use."""
+        from synthloom.methods._nets.autoregressive import train
         from synthloom.methods._nets.drawing import calibrate
-        from synthloom.methods._nets.training import Course, choose_device, seeded
+        from synthloom.methods._nets.training import choose_device, seeded
 
         columns = self._codec.columns
-        device = choose_device(self.params.device, self.info.name)
-        settings = self._net_settings(len(codes))
-        course = Course(steps(len(codes), settings), emit, cancelled, self.params.max_seconds, low=0.15, high=0.95)
         on_line = [0 if c.column.kind.is_discrete else c.n_level_codes for c in columns]
-        with seeded(rng, device) as generator:
+        with seeded(rng, choose_device(self.params.device, self.info.name)) as generator:
             net, validation = train(
-                codes, [c.n_codes for c in columns], on_line, self._order, settings=settings,
+                codes, [c.n_codes for c in columns], on_line, self._order, settings=self._net_settings(len(codes)),
                 names=[c.column.name for c in columns], course=course, generator=generator,
             )
-        emit(Progress(step="fit", fraction=0.95, message="putting margins right"))
         counts = [c.code_counts for c in columns]
         calibrate(net, self._order, counts, n=min(len(codes), _CALIBRATED_ON), rng=rng, course=course)
-        self._net = net
-        if course.out_of_time:
-            emit(Notice(code="budget", message=_bought(course.step, course.steps, validation)))
+        self._nets.append(net)
+        return validation
 
     def _net_settings(self, n: int) -> Settings:
         """Settings for n rows: what the person gave, else what suits that many."""
@@ -229,12 +264,12 @@ class Autoregressive(Method[AutoregressiveParams]):
             fixed: (n, columns) codes that stand, -1 for those to draw; None: all are to be drawn.
             fill: Whether drawn cells may not be missing.
         """
-        if self._net is None:
+        if not self._nets:
             return {}
-        from synthloom.methods._nets.drawing import Drawer
+        from synthloom.methods._nets.drawing import Drawers
 
         params = self.params
-        drawer = Drawer(self._net, n, params.temperature, fixed)
+        drawer = Drawers(self._nets, n, params.temperature, fixed)
         if fixed is None and self._trees is not None and params.temperature == 1:
             return self._draw_mixed(n, rng, drawer, self._trees)
         made: dict[int, np.ndarray] = {}
@@ -245,21 +280,21 @@ class Autoregressive(Method[AutoregressiveParams]):
                 made[j] = wanted.astype(np.int32)
                 continue
             without = self._codec.columns[j].missing_code if fill else None
-            drawn = drawer.draw(j, rng.random(n), rows=~given, without=without)
+            drawn = drawer.draw(j, rng, rows=~given, without=without)
             drawn = np.where(given, wanted, drawn).astype(np.int32)
             drawer.see(j, drawn, ~given if given.any() else None)
             made[j] = drawn
         return made
 
     def _draw_mixed(
-        self, n: int, rng: np.random.Generator, drawer: Any, trees: TreeSequence
+        self, n: int, rng: np.random.Generator, drawer: Drawers, trees: TreeSequence
     ) -> dict[int, np.ndarray]:
         """Codes of n free rows: each cell from the trees or the net, both given the cells before, whoever drew them."""
         made: dict[int, np.ndarray] = {}
         drawn: list[np.ndarray] = []
         for j, by_trees in trees.draw(n, rng, drawn):
             by_net = rng.random(n) >= self.params.tree_share
-            drawn.append(np.where(by_net, drawer.draw(j, rng.random(n), rows=by_net), by_trees))
+            drawn.append(np.where(by_net, drawer.draw(j, rng, rows=by_net), by_trees))
             drawer.see(j, drawn[-1])
             made[j] = drawn[-1]
         return made
@@ -282,9 +317,9 @@ class Autoregressive(Method[AutoregressiveParams]):
         from synthloom.methods._nets.training import weights_to_arrays
 
         arrays, meta = self._codec.state()
-        meta |= {"order": self._order, "net": self._net is not None, "trees": None}
-        if self._net is not None:
-            arrays |= weights_to_arrays(self._net, "net.")
+        meta |= {"order": self._order, "nets": len(self._nets), "trees": None}
+        for k, net in enumerate(self._nets):
+            arrays |= weights_to_arrays(net, f"net.{k}.")
         if self._trees is not None:
             own, meta["trees"] = self._trees.state()
             arrays |= own
@@ -301,14 +336,14 @@ class Autoregressive(Method[AutoregressiveParams]):
         method = cls(params)
         method._codec = TableCodec.from_state(schema, arrays, meta)
         method._order = list(meta["order"])
-        method._net = None
+        method._nets = []
         method._trees = TreeSequence.from_state(arrays, meta["trees"]) if meta["trees"] else None
-        if meta["net"]:
-            device = usable_device(params.device, cls.info.name)
-            sizes = [c.n_codes for c in method._codec.columns]
+        device = usable_device(params.device, cls.info.name)
+        sizes = [c.n_codes for c in method._codec.columns]
+        for k in range(meta["nets"]):
             with seeded(np.random.default_rng(0), device):  # fresh weights are drawn only to be replaced
                 net = AutoregressiveNet(sizes, method._net_settings(0))
-            method._net = arrays_to_weights(net, "net.", arrays).to(device)
+            method._nets.append(arrays_to_weights(net, f"net.{k}.", arrays).to(device))
         return method
 
 

@@ -105,6 +105,39 @@ class Drawer:
             self._h = self._h[parents] + table[cells]
 
 
+class Drawers:
+    """Several nets that share the drawing: each cell is drawn by one of them, and seen by all.
+
+    Nets that learnt from different beginnings err in different ways; in turns, neither's errors add up along a row.
+
+    Args:
+        nets: The nets, one or more.
+        n, temperature, fixed: As in `Drawer`.
+    """
+
+    def __init__(
+        self, nets: Sequence[AutoregressiveNet], n: int, temperature: float = 1.0, fixed: np.ndarray | None = None
+    ) -> None:
+        self._drawers = [Drawer(net, n, temperature, fixed) for net in nets]
+        self._n = n
+
+    def draw(
+        self, column: int, rng: np.random.Generator, *, rows: np.ndarray, without: int | None = None
+    ) -> np.ndarray:
+        """(n,) int32 codes of a column for some rows (n,) bool, 0 in the others; `without` as in `Drawer.draw`."""
+        turn = rng.integers(0, len(self._drawers), self._n) if len(self._drawers) > 1 else np.zeros(self._n, np.int64)
+        uniforms = rng.random(self._n)
+        drawn = np.zeros(self._n, dtype=np.int32)
+        for k, drawer in enumerate(self._drawers):
+            drawn += drawer.draw(column, uniforms, rows=rows & (turn == k), without=without)
+        return drawn
+
+    def see(self, column: int, codes: np.ndarray, where: np.ndarray | None = None) -> None:
+        """Take in a column's cells; see `Drawer.see`."""
+        for drawer in self._drawers:
+            drawer.see(column, codes, where)
+
+
 @torch.inference_mode()
 def calibrate(
     net: AutoregressiveNet, order: Sequence[int], counts: Sequence[np.ndarray], *, n: int,
