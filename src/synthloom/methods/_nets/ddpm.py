@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synthloom.methods._nets.diffusion import WAVES, Cells, Layout, Part, Rows, Settings, Smooth, Trunk, waves
+from synthloom.methods._nets.diffusion import COSINES, WAVES, Cells, Layout, Part, Rows, Settings, waves
+from synthloom.methods._nets.layers import Smooth, Trunk
 
 _NARROW = 64
 """Columns up to which cells are uncovered one at a time; beyond, so many steps are taken, with several cells each."""
@@ -41,7 +42,7 @@ class MaskedModes(Part):
         first = layout.blocks.first.tolist()
         self.out = Smooth(
             [first[j] for j in layout.on_line], [layout.ranked[j] for j in layout.on_line], layout.blocks.width,
-            settings.width, 0.01,
+            settings.width, 0.01, cosines=COSINES,
         )
         self.bias = nn.Parameter(torch.zeros(layout.blocks.width))
         self.register_buffer("hidden", torch.tensor(layout.sizes, dtype=torch.int64), persistent=False)

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synthloom.methods._nets.diffusion import WAVES, Dropout, Layout, Part, Rows, Settings, waves
+from synthloom.methods._nets.diffusion import WAVES, Layout, Part, Rows, Settings, waves
+from synthloom.methods._nets.layers import Dropout
 
 _FEW = 50
 """Steps that sampling takes unless told."""

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from synthloom.domain.event import Notice
 from synthloom.methods._nets.blocks import Blocks
+from synthloom.methods._nets.layers import Smooth
 from synthloom.methods._nets.modes import TableModes
 from synthloom.methods._nets.training import Average, Course, Patience, one_cycle, set_rate
 
 _EDGE = 1e-4
 """Places this near 0 or 1 are taken as that far from them: beyond, a normal score says nothing more."""
-_COSINES, _FIXES = 16, 0.1
-"""Cosines for the modes of a column on a line, and how large their corrections start beside them."""
+COSINES = 16
+"""Cosines for the modes of a column on a line: places inside modes are told, so that lines have many modes."""
 WAVES = 8
 """Pairs of sine and cosine that tell a net the time."""
 _VALIDATION, _MOST_VALIDATION = 0.1, 2500
@@ -144,91 +145,6 @@ def missing_together(codes: np.ndarray, missing: Sequence[int]) -> list[list[int
     return [group for group in found.values() if len(group) > 1]
 
 
-class Dropout(nn.Module):
-    """Dropout whose mask comes out of random bytes: on a CPU drawing a number for each unit costs as much as a layer.
-
-    The share left out is a whole number of 256ths; what is kept grows by just as much.
-    """
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self._dropped = min(round(share * 256), 255)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(rows, width) → (rows, width)."""
-        if not self.training or not self._dropped:
-            return h
-        drawn = torch.empty((h.numel() + 7) // 8, dtype=torch.int64, device=h.device).random_(-(2**63), None)
-        kept = drawn.view(torch.uint8)[: h.numel()].view(h.shape) >= self._dropped
-        return h * kept.to(h.dtype).mul_(256 / (256 - self._dropped))
-
-
-class Trunk(nn.Module):
-    """Residual blocks, each: norm, wider view, dropout, back."""
-
-    def __init__(self, width: int, depth: int, dropout: float) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(
-            nn.Sequential(
-                nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), Dropout(dropout), nn.Linear(width, width)
-            )
-            for _ in range(depth)
-        )
-        self.last = nn.LayerNorm(width)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(rows, width) → (rows, width)."""
-        for block in self.blocks:
-            h = h + block(h)
-        return nn.functional.silu(self.last(h))
-
-
-class Smooth(nn.Module):
-    """One vector for each mode, (modes, width), where neighbours on a line begin alike.
-
-    A column on a line has a few cosines of the mode's rank, each with a vector of its own, and a correction for each
-    mode that starts at 0: what holds for a stretch of numbers is learnt from all of them and not mode by mode. Labels
-    have corrections only.
-    """
-
-    basis: Tensor
-    place: Tensor
-
-    def __init__(self, firsts: Sequence[int], sizes: Sequence[int], total: int, width: int, scale: float) -> None:
-        """Vectors for `total` modes in all.
-
-        Args:
-            firsts, sizes: Of each column on a line, its first mode among all and how many it has.
-            total, width: The shape.
-            scale: Standard deviation at the start.
-        """
-        super().__init__()
-        longest = max(sizes, default=1)
-        basis, place = np.zeros((len(sizes), longest, _COSINES)), []
-        fixes = torch.randn(total, width) * scale
-        waves = np.arange(1, _COSINES + 1)
-        for line, (first, size) in enumerate(zip(firsts, sizes, strict=True)):
-            rank = (np.arange(size) + 0.5) / size
-            basis[line, :size] = np.cos(np.pi * rank[:, None] * waves) * np.sqrt(2 / waves / (1 / waves).sum())
-            place.append(line * longest + np.arange(size))
-            fixes[first : first + size] *= _FIXES
-        at = [np.arange(first, first + size) for first, size in zip(firsts, sizes, strict=True)]
-        self.register_buffer("basis", torch.from_numpy(basis).float(), persistent=False)
-        for name, index in (("place", place), ("at", at)):
-            joined = np.concatenate(index) if index else np.zeros(0, dtype=np.int64)
-            self.register_buffer(name, torch.from_numpy(joined), persistent=False)
-        self.at: Tensor
-        self.fixes = nn.Parameter(fixes)
-        self.vectors = nn.Parameter(torch.randn(len(sizes), _COSINES, width) * scale)
-
-    def forward(self) -> Tensor:
-        """(modes, width)."""
-        if not len(self.at):
-            return self.fixes
-        smooth = torch.bmm(self.basis, self.vectors).flatten(0, 1)
-        return self.fixes.index_add(0, self.at, smooth[self.place])
-
-
 class Cells(nn.Module):
     """The sum of one vector per cell: (rows, columns) modes → (rows, width); `spare` more modes for each column."""
 
@@ -240,7 +156,8 @@ class Cells(nn.Module):
         first = np.cumsum(counts) - counts
         self.register_buffer("first", torch.from_numpy(first), persistent=False)
         begin, many = [int(first[j]) for j in layout.on_line], [layout.ranked[j] for j in layout.on_line]
-        self.vectors = Smooth(begin, many, int(counts.sum()), width, 1 / math.sqrt(max(len(counts), 1)))
+        scale = 1 / math.sqrt(max(len(counts), 1))
+        self.vectors = Smooth(begin, many, int(counts.sum()), width, scale, cosines=COSINES)
 
     def forward(self, modes: Tensor) -> Tensor:
         """Vectors of the cells, added up."""

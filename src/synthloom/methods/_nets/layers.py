@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 _COSINES = 8
-"""Cosines of a mode's rank on a line that its vector is made of."""
+"""Cosines of a mode's rank on a line that its vector is made of, unless told."""
 _FIXES = 0.1
 """How small a mode's own correction starts, against vectors of labels."""
 
@@ -64,19 +64,23 @@ class Smooth(nn.Module):
     basis: Tensor
     place: Tensor
 
-    def __init__(self, firsts: Sequence[int], sizes: Sequence[int], total: int, width: int, scale: float) -> None:
+    def __init__(
+        self, firsts: Sequence[int], sizes: Sequence[int], total: int, width: int, scale: float,
+        *, cosines: int = _COSINES,
+    ) -> None:
         """Vectors for `total` modes in all.
 
         Args:
             firsts, sizes: Of each column on a line, its first mode among all and how many it has.
             total, width: The shape.
             scale: Standard deviation at the start.
+            cosines: How many of them.
         """
         super().__init__()
         longest = max(sizes, default=1)
-        basis, place = np.zeros((len(sizes), longest, _COSINES)), []
+        basis, place = np.zeros((len(sizes), longest, cosines)), []
         fixes = torch.randn(total, width) * scale
-        waves = np.arange(1, _COSINES + 1)
+        waves = np.arange(1, cosines + 1)
         for line, (first, size) in enumerate(zip(firsts, sizes, strict=True)):
             rank = (np.arange(size) + 0.5) / size
             basis[line, :size] = np.cos(np.pi * rank[:, None] * waves) * np.sqrt(2 / waves / (1 / waves).sum())
@@ -89,7 +93,7 @@ class Smooth(nn.Module):
             self.register_buffer(name, torch.from_numpy(joined), persistent=False)
         self.at: Tensor
         self.fixes = nn.Parameter(fixes)
-        self.vectors = nn.Parameter(torch.randn(len(sizes), _COSINES, width) * scale)
+        self.vectors = nn.Parameter(torch.randn(len(sizes), cosines, width) * scale)
 
     def forward(self) -> Tensor:
         """(modes, width)."""
