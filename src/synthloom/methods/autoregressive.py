@@ -59,7 +59,7 @@ class AutoregressiveParams(NeuralParams):
         "the net draws alone."
     )
     tree_share: float = Field(
-        0.3, ge=0, le=1, description="Share of cells drawn by honest trees in place of the net; 0: the net alone."
+        0.4, ge=0, le=1, description="Share of cells drawn by honest trees in place of the net; 0: the net alone."
     )
     trees: int = Field(5, ge=1, le=200, description="Trees per column.")
     leaf_floor: int = Field(10, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
@@ -188,8 +188,8 @@ class Autoregressive(Method[AutoregressiveParams]):
         from synthloom.methods._nets.autoregressive import Settings
 
         params = self.params
-        batch = params.batch_size or int(np.clip(2 ** np.floor(np.log2(max(n, 1) / 64)), 32, 1024))
-        epochs = params.epochs or int(np.clip(np.ceil(24 * (25_000 / max(n, 1)) ** 0.5), 3, 60))
+        batch = params.batch_size or int(np.clip(2 ** np.floor(np.log2(max(n, 1) / 64)), 128, 1024))
+        epochs = params.epochs or int(np.clip(np.ceil(24 * (25_000 / max(n, 1)) ** 0.5), 3, 24))
         rate = params.learning_rate or 2e-3 * min((batch / 256) ** 0.5, 1.0)
         return Settings(epochs, batch, rate, params.width, params.blocks, params.dropout)
 
