@@ -226,7 +226,7 @@ class Autoregressive(Method[AutoregressiveParams]):
         """
         modelled = [c.column.name for c in self._codec.columns]
         fixed = self._fixed(table[modelled])
-        missing = table[modelled].isna().to_numpy()
+        missing = table[modelled].isna().to_numpy(dtype=bool)
         fixed[missing] = -1
         codes = np.maximum(fixed, 0).astype(np.int32)
         rows = np.flatnonzero(missing.any(axis=1))

@@ -13,6 +13,8 @@ from synthloom.methods._nets.training import Course
 
 _ROUNDS = 3
 """Steps of a margin's calibration."""
+_BELOW_ONE = np.float32(1 - 2**-24)
+"""The largest uniform number: rounded up to 1 it would draw the last code, were it as unlikely as can be."""
 _BLOCK = 2048
 """Kinds of rows that go through the net at a time: so many hidden layers stay in the cache."""
 
@@ -74,7 +76,7 @@ class Drawer:
             logits[:, without] = -torch.inf
         cumulated = logits.softmax(1).cumsum(1).cpu().numpy()
         cumulated /= cumulated[:, -1:]
-        below = cumulated[which.reshape(-1)] <= uniforms[where, None].astype(np.float32)
+        below = cumulated[which.reshape(-1)] <= np.minimum(uniforms[where, None].astype(np.float32), _BELOW_ONE)
         drawn[where] = np.minimum(below.sum(1), cumulated.shape[1] - 1)
         return drawn
 
