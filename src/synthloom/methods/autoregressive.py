@@ -106,6 +106,8 @@ class Autoregressive(Method[AutoregressiveParams]):
             MissingDependencyError: torch is not installed.
         """
         require_torch(self.info.name)
+        from synthloom.methods._nets.diffusion import missing_together
+
         began = time.monotonic()
         params = self.params
         most = _WIDEST // max(len(schema.modelled), 1)
@@ -116,9 +118,11 @@ class Autoregressive(Method[AutoregressiveParams]):
         self._order = drawing_order(self._codec, schema, params.order, self.info.name)
         self._nets: list[AutoregressiveNet] = []
         self._trees: TreeSequence | None = None
+        self._together: list[list[int]] = []
         if not self._codec.columns:
             return self
         codes = self._codec.encode(table, cancelled)
+        self._together = missing_together(codes, [c.missing_code if c.missing else -1 for c in self._codec.columns])
         emit(Progress(step="fit", fraction=0.05, message="columns encoded"))
         self._grow(codes, rng, emit, cancelled)
         self._train(codes, rng, began, emit, cancelled)
@@ -272,6 +276,7 @@ class Autoregressive(Method[AutoregressiveParams]):
         drawer = Drawers(self._nets, n, params.temperature, fixed)
         if fixed is None and self._trees is not None and params.temperature == 1:
             return self._draw_mixed(n, rng, drawer, self._trees)
+        gone = self._gone(n, fixed)
         made: dict[int, np.ndarray] = {}
         for j in self._order:
             given = np.zeros(n, dtype=bool) if fixed is None else fixed[:, j] >= 0
@@ -279,22 +284,58 @@ class Autoregressive(Method[AutoregressiveParams]):
             if given.all() and n:
                 made[j] = wanted.astype(np.int32)
                 continue
-            without = self._codec.columns[j].missing_code if fill else None
-            drawn = drawer.draw(j, rng, rows=~given, without=without)
+            if fill:
+                drawn = drawer.draw(j, rng, rows=~given, without=self._codec.columns[j].missing_code)
+            else:
+                drawn = self._by_net(j, rng, drawer, ~given, gone)
             drawn = np.where(given, wanted, drawn).astype(np.int32)
             drawer.see(j, drawn, ~given if given.any() else None)
             made[j] = drawn
         return made
 
+    def _gone(self, n: int, fixed: np.ndarray | None) -> dict[int, np.ndarray]:
+        """Of columns that are missing together, whether a row's are: (n,) 1, 0, or -1 where that is still open.
+
+        Columns of a group share the array.
+        """
+        gone: dict[int, np.ndarray] = {}
+        for group in self._together:
+            state = np.full(n, -1, dtype=np.int8)
+            for j in group:
+                if fixed is not None:
+                    missing = fixed[:, j] == self._codec.columns[j].missing_code
+                    state = np.where(fixed[:, j] >= 0, missing, state).astype(np.int8)
+            gone |= dict.fromkeys(group, state)
+        return gone
+
+    def _by_net(
+        self, j: int, rng: np.random.Generator, drawer: Drawers, rows: np.ndarray, gone: dict[int, np.ndarray]
+    ) -> np.ndarray:
+        """(n,) codes of a column from the nets for some rows; missing just where the columns of its group are."""
+        if j not in gone:
+            return drawer.draw(j, rng, rows=rows)
+        state, missing = gone[j], self._codec.columns[j].missing_code
+        drawn = drawer.draw(j, rng, rows=rows & (state < 0))
+        drawn += drawer.draw(j, rng, rows=rows & (state == 0), without=missing)
+        drawn[rows & (state == 1)] = missing
+        still = rows & (state < 0)
+        state[still] = drawn[still] == missing
+        return drawn
+
     def _draw_mixed(
         self, n: int, rng: np.random.Generator, drawer: Drawers, trees: TreeSequence
     ) -> dict[int, np.ndarray]:
         """Codes of n free rows: each cell from the trees or the net, both given the cells before, whoever drew them."""
+        gone = self._gone(n, None)
         made: dict[int, np.ndarray] = {}
         drawn: list[np.ndarray] = []
         for j, by_trees in trees.draw(n, rng, drawn):
             by_net = rng.random(n) >= self.params.tree_share
-            drawn.append(np.where(by_net, drawer.draw(j, rng, rows=by_net), by_trees))
+            if j in gone:  # where other columns of its group say otherwise, the net is asked
+                by_net |= (gone[j] >= 0) & (gone[j] != (by_trees == self._codec.columns[j].missing_code))
+            drawn.append(np.where(by_net, self._by_net(j, rng, drawer, by_net, gone), by_trees))
+            if j in gone:
+                gone[j][:] = drawn[-1] == self._codec.columns[j].missing_code
             drawer.see(j, drawn[-1])
             made[j] = drawn[-1]
         return made
@@ -317,7 +358,7 @@ class Autoregressive(Method[AutoregressiveParams]):
         from synthloom.methods._nets.training import weights_to_arrays
 
         arrays, meta = self._codec.state()
-        meta |= {"order": self._order, "nets": len(self._nets), "trees": None}
+        meta |= {"order": self._order, "together": self._together, "nets": len(self._nets), "trees": None}
         for k, net in enumerate(self._nets):
             arrays |= weights_to_arrays(net, f"net.{k}.")
         if self._trees is not None:
@@ -336,6 +377,7 @@ class Autoregressive(Method[AutoregressiveParams]):
         method = cls(params)
         method._codec = TableCodec.from_state(schema, arrays, meta)
         method._order = list(meta["order"])
+        method._together = [list(group) for group in meta["together"]]
         method._nets = []
         method._trees = TreeSequence.from_state(arrays, meta["trees"]) if meta["trees"] else None
         device = usable_device(params.device, cls.info.name)
