@@ -135,7 +135,7 @@ class Autoregressive(Method[AutoregressiveParams]):
             return
 
         def tell(done: int, of: int) -> None:
-            emit(Progress(step="fit", fraction=0.05 + 0.1 * done / of, message=f"{done} of {of} forests grown"))
+            emit(Progress(step="fit", fraction=min(0.05 + 0.1 * done / of, 0.15), message=f"{done} of {of} forests grown"))
 
         settings = scaled(TreeSettings(params.trees, params.leaf_floor, params.shrinkage), len(codes))
         self._trees = TreeSequence.grow(
@@ -151,7 +151,7 @@ class Autoregressive(Method[AutoregressiveParams]):
 
         limit = self.params.max_seconds
         most = self.params.nets or (1 if limit is None else _MOST_NETS)
-        longest = 0.0
+        longest, low = 0.0, 0.15
         for k in range(most):
             gone = time.monotonic() - began
             seconds = None
@@ -160,10 +160,10 @@ class Autoregressive(Method[AutoregressiveParams]):
                     return
                 turns = most - k if self.params.nets else 1
                 seconds = max(_TRAINED * (limit - gone) / turns, _LEAST_SECONDS)
-            span = (k / most, (k + 1) / most) if limit is None else (min(gone / limit, 0.95), 1.0)
-            low, high = (0.15 + 0.8 * end for end in span)
+            high = low + (0.95 - low) * (1 / (most - k) if limit is None or k == most - 1 else 0.7)
             planned = steps(len(codes), self._net_settings(len(codes)))
             course = Course(planned, emit, cancelled, seconds, low=low, high=high)
+            low = high  # progress never goes back, however many nets there will be time for
             validation = self._train_one(codes, rng, course)
             longest = max(longest, time.monotonic() - began - gone)
             if course.out_of_time and not k:
