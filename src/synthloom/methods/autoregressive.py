@@ -59,7 +59,7 @@ class AutoregressiveParams(NeuralParams):
         "the net draws alone."
     )
     tree_share: float = Field(
-        0.4, ge=0, le=1, description="Share of cells drawn by honest trees in place of the net; 0: the net alone."
+        0.5, ge=0, le=1, description="Share of cells drawn by honest trees in place of the net; 0: the net alone."
     )
     trees: int = Field(5, ge=1, le=200, description="Trees per column.")
     leaf_floor: int = Field(10, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
@@ -135,7 +135,8 @@ class Autoregressive(Method[AutoregressiveParams]):
             return
 
         def tell(done: int, of: int) -> None:
-            emit(Progress(step="fit", fraction=min(0.05 + 0.1 * done / of, 0.15), message=f"{done} of {of} forests grown"))
+            fraction = min(0.05 + 0.1 * done / of, 0.15)
+            emit(Progress(step="fit", fraction=fraction, message=f"{done} of {of} forests grown"))
 
         settings = scaled(TreeSettings(params.trees, params.leaf_floor, params.shrinkage), len(codes))
         self._trees = TreeSequence.grow(

@@ -39,10 +39,11 @@ FIRST_ROWS = 5000
 """Rows that candidates learn in the first of two rounds at most; half of what there is in smaller tables."""
 HALVED_ROWS = 1000
 """Rows to learn from below which there is one round only: half of them would say too little."""
-_FIRST_SHARE = 0.5  # of the race's time, for the first of two rounds
+_FIRST_SHARE = 0.35  # of the race's time, for the first of two rounds
 _CAUTION = 0.7  # of the rows that the time left would allow if learning took time in proportion to rows
 _GRACE = 0.15  # of the budget, by which a candidate may overrun the race's time
 _LEAST = 1.0  # seconds that a candidate needs to show anything
+_FULL = 20.0  # seconds that a candidate of the last round should have, if it is one that uses all the time it is given
 _WORTH = 3.0  # seconds of learning worth a heat: where there are fewer for each, those who start later get none
 _Z = 2 * NormalDist().inv_cdf(0.975)
 
@@ -215,18 +216,25 @@ class _Course:
             last = number == len(rounds)
             until = self.time * (1.0 if last else _FIRST_SHARE)
             done = []
+            running.sort(key=lambda n: bool(resolve_method(n, self.track.known).budget_params(1.0)))
             for k, name in enumerate(running):
                 ahead = until - self.watch.spent
                 share = max(ahead / (len(running) - k), min(ahead, self.overhead + _WORTH))
                 done.append(self._heat(name, number, rows, share, rough=not last))
             ranked = rank([h for h in done if h.scores])
-            running = [] if last else [h.method for h in ranked[: math.ceil(len(done) / 2)]]
+            running = [] if last else self._ahead(ranked[: math.ceil(len(done) / 2)])
             self.heats += [placed(h, "ahead") if h.method in running and h.inside else h for h in done]
             newer = {h.method for h in ranked}
             merged = ranked + [h for h in self.ranked if h.method not in newer]
             self.ranked = sorted(merged, key=lambda h: not h.inside)
             if not running:
                 return
+
+    def _ahead(self, half: Sequence[Heat]) -> list[str]:
+        """Who goes on, of the better half: of those that use all the time they are given, as many as get enough."""
+        room = max(int((self.time - self.watch.spent) / _FULL), 1)
+        timed = [h.method for h in half if resolve_method(h.method, self.track.known).budget_params(1.0)]
+        return [h.method for h in half if h.method not in timed[room:]]
 
     def _heat(self, name: str, number: int, rows: int, share: float, *, rough: bool) -> Heat:
         """One candidate's turn, told as it goes and when it is done."""
