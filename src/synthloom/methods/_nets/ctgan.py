@@ -55,10 +55,10 @@ _TELL = 50
 """Steps between two losses told."""
 _LOOK = 4
 """Losses told between two looks at the rows held back."""
-_MENDER_EVERY = 2
-"""Steps of the duel for one of the mender, which needs fewer."""
 _CALIBRATIONS = 6
 """Times that the columns' shares are put right after training."""
+_STEERINGS = 2
+"""Times that they are put right in the mender."""
 _CHUNK = 8192
 """Rows drawn at once."""
 
@@ -252,8 +252,8 @@ class _Duel:
             gap = self._teach_critic(first, step)
             score = self._teach_generator(second, suspect if step % _TELL == 0 else None)
             average.update(generator)
-            if learning is not None and step % _MENDER_EVERY == 0:
-                learning.step(course)
+            if learning is not None:
+                learning.keep_up(course)
             if step % _TELL == 0 or step == course.steps - 1:
                 course.loss("critic", gap.item(), suspect.name)
                 course.loss("generator", score.item(), suspect.name)
@@ -365,7 +365,8 @@ class Twin:
         """Shift the modes' logits so that in new rows each column has its own distribution.
 
         A generator never quite finds the columns' shares. A mode's bias moves by the logarithm of what is wanted over
-        what comes out, a few times over (iterative proportional fitting).
+        what comes out, a few times over (iterative proportional fitting); then that of the mender, which begins from
+        the generator's rows.
 
         Args:
             n: Rows trained on; as many new ones tell the shares well enough, or 8192.
@@ -384,6 +385,17 @@ class Twin:
             found = (soft * free).sum(0) / free.sum(0).clamp_min(1)
             shift = torch.where(wanted > 0, (wanted / found.clamp_min(1e-9)).log(), 0.0)
             layer.bias.add_(shift.clamp(-1, 1), alpha=0.7)
+        if self.mender is not None:
+            drawn = self._drawn(layer(hidden), condition, torch.rand(b, len(blocks.order), device=device))
+            free_cells = torch.zeros_like(drawn, dtype=torch.bool)
+            rng = np.random.default_rng(int(torch.randint(2**31, (1,))))
+            for _ in range(_STEERINGS):
+                stop_if(cancelled)
+                self.mender.sweep(self.layout, drawn.clone(), free_cells, rng, steer=True)
+
+    def _drawn(self, logits: Tensor, condition: Tensor, uniforms: Tensor) -> Tensor:
+        """Modes (b, C) drawn from logits (b, W), those named by a condition (b, W) as it says."""
+        return self.layout.draw(torch.where(condition > 0, logits + 1e6, logits), uniforms)
 
     @torch.inference_mode()
     def draw(
@@ -414,7 +426,7 @@ class Twin:
             logits = self.generator(noise, condition)
             if not isinstance(asked, int):
                 self.layout.keep_filled(logits, fixed, given)
-            drawn = self.layout.draw(torch.where(condition > 0, logits + 1e6, logits), uniforms[1])
+            drawn = self._drawn(logits, condition, uniforms[1])
             if self.mender is not None:
                 kept = torch.zeros_like(drawn, dtype=torch.bool) if isinstance(asked, int) else given
                 for _ in range(self.sweeps):

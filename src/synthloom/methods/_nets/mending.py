@@ -31,8 +31,12 @@ _DROPOUT = 0.2
 """Share of units left out in a training step, at least."""
 _HIDDEN = 0.5
 """Most of a row's cells hidden in training, as a share; from row to row anything up to it."""
+_PASSES, _FEWEST = 12, 500
+"""Passes over the rows, and steps, that a mender takes at least if the other net takes as many."""
 _MOST = 64
 """Most columns drawn anew in one sweep over some rows; of wider tables, others for other rows."""
+_STEER = 0.7
+"""How much of the way to the right share a mode's logit is shifted at once."""
 
 
 class Mender(nn.Module):
@@ -54,7 +58,10 @@ class Mender(nn.Module):
         costs: Tensor = layout.blocks.cross_entropy(logits, modes)
         return (costs * hidden).sum() / hidden.sum().clamp_min(1)
 
-    def sweep(self, layout: Layout, modes: Tensor, given: Tensor, rng: np.random.Generator) -> None:
+    @torch.no_grad()
+    def sweep(
+        self, layout: Layout, modes: Tensor, given: Tensor, rng: np.random.Generator, *, steer: bool = False
+    ) -> None:
         """Draw cells of rows anew, in place, the columns in random order; in very wide tables, some of them.
 
         What is always missing together stays missing or filled.
@@ -64,6 +71,8 @@ class Mender(nn.Module):
             modes: (b, C) int64.
             given: (b, C) bool, cells that are to stay.
             rng: Draws everything.
+            steer: Whether to shift each mode's logit first by the logarithm of its share in the table over that which
+                it would have in these rows. Else what a generator gets wrong shifts the columns' shares.
         """
         order = rng.permutation(modes.shape[1])[:_MOST]
         uniforms = torch.tensor(rng.random((len(order), len(modes)), dtype=np.float32), device=modes.device)
@@ -79,6 +88,11 @@ class Mender(nn.Module):
             if column in tied:
                 logits[:, tied[column]] = NEVER
                 stay = stay | (before == tied[column])
+            elif steer:
+                wanted, found = layout.shares[own], logits.softmax(1).mean(0)
+                shift = torch.where(wanted > 0, (wanted / found.clamp_min(1e-9)).log(), 0.0).clamp_(-1, 1)
+                self.leave.bias[own] += _STEER * shift
+                logits = logits + _STEER * shift
             risen = logits.softmax(1).cumsum(1)
             drawn = (risen <= uniform[:, None] * risen[:, -1:]).sum(1).clamp_(max=logits.shape[1] - 1)
             modes[:, column] = torch.where(stay, before, drawn)
@@ -97,6 +111,7 @@ class Learning:
         self._learnt, self._held = split_rows(len(rows), rows.modes.device)
         self._optimizer = torch.optim.AdamW(mender.parameters(), lr=_RATE, weight_decay=1e-3, fused=True)
         self._average, self._patience = Average(mender, 0.99), Patience(10**9)
+        self._steps, self._done = max(_PASSES * len(rows) // batch, _FEWEST), 0
         self.looks: list[float] = []
         generator = torch.Generator(device=rows.modes.device).manual_seed(0)
         self._hidden = self._hide(len(self._held), generator)
@@ -109,8 +124,13 @@ class Learning:
         one = torch.randint(columns, (n, 1), device=device, generator=generator)
         return hidden.scatter_(1, one, True)
 
-    def step(self, course: Course) -> None:
-        """Learn from one batch."""
+    def keep_up(self, course: Course) -> None:
+        """Learn from one batch, if as much of the mender's steps is not yet done as of the course."""
+        if self._done < course.fraction * self._steps:
+            self._done += 1
+            self._step(course)
+
+    def _step(self, course: Course) -> None:
         set_rate(self._optimizer, _RATE * one_cycle(course.fraction))
         self.mender.train()
         at = self._learnt[torch.randint(len(self._learnt), (self._batch,), device=self._learnt.device)]
