@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from synthloom.cli import end, evaluate, inspect, methods, report, run, sample, schema
+from synthloom.cli import end, evaluate, impute, inspect, methods, report, run, sample, schema
 from synthloom.cli.crash import crash_error
 from synthloom.cli.output import Answer, Flags, deliver, deliver_error, print_notice, stderr_console
 from synthloom.domain.errors import CancelledError, OutputError, SynthloomError, UsageError
@@ -31,12 +31,13 @@ app = typer.Typer(
 app.command("run", short_help="From a table to synthetic data with evidence.")(run.run)
 app.command("inspect", short_help="What a table's columns are, and why.")(inspect.inspect)
 app.command("sample", short_help="More rows out of a model.")(sample.sample)
+app.command("impute", short_help="A table's missing cells, filled by a model.")(impute.impute)
 app.command("evaluate", short_help="Measure synthetic data made by any tool.")(evaluate.evaluate)
 app.command("report", short_help="Draw a run's report again.")(report.report)
 app.command("methods", short_help="The methods and their parameters.")(methods.methods)
 app.command("schema", short_help="JSON Schemas of our files.")(schema.schema)
 
-COMMANDS = ("run", "inspect", "sample", "evaluate", "report", "methods", "schema")
+COMMANDS = ("run", "inspect", "sample", "impute", "evaluate", "report", "methods", "schema")
 
 
 def _print_version(wanted: bool) -> None:

@@ -43,7 +43,8 @@ def _describe(method: Any) -> dict[str, Any]:
     info, schema = method.info, method.Params.model_json_schema()
     return {
         "name": info.name, "aliases": list(info.aliases), "title": info.title, "summary": info.summary,
-        "paper": info.paper, "dp": info.dp, "conditional": info.conditional, "needs": info.needs,
+        "paper": info.paper, "dp": info.dp, "conditional": info.conditional,
+        "imputes": info.imputes, "needs": info.needs,
         "params": [
             {"name": name, "default": part.get("default"), "description": part.get("description", ""), "schema": part}
             for name, part in schema.get("properties", {}).items()
@@ -57,8 +58,8 @@ def _show(console: Console, method: dict[str, Any], missing: str | None) -> None
     from rich.text import Text
 
     also = f" (also {', '.join(method['aliases'])})" if method["aliases"] else ""
-    marks = [word for word, is_so in (("differential privacy", method["dp"]), ("conditions", method["conditional"]))
-             if is_so]
+    can = {"differential privacy": "dp", "conditions": "conditional", "imputing": "imputes"}
+    marks = [word for word, key in can.items() if method[key]]
     console.print(Text.assemble((method["name"], "bold"), also, f": {method['title']}"))
     console.print(Text(f"  {method['summary']}"))
     if marks:

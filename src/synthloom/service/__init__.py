@@ -12,6 +12,7 @@ from synthloom.service.roads import (
     Inspection,
     Source,
     evaluate,
+    impute,
     inspect,
     load,
     read_raw,
@@ -22,6 +23,6 @@ from synthloom.service.roads import (
 
 __all__ = [
     "DOCUMENTS", "Finished", "Inspection", "RecordedEvent", "Recorder", "Service", "Source", "check_cancelled",
-    "choose_budget", "evaluate", "inspect", "load", "make_overrides", "make_request", "parse_report", "read_raw",
-    "recording", "render_documents", "run", "sample", "versions",
+    "choose_budget", "evaluate", "impute", "inspect", "load", "make_overrides", "make_request", "parse_report",
+    "read_raw", "recording", "render_documents", "run", "sample", "versions",
 ]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from synthloom.engine import RunResult
     from synthloom.synthesizer import Synthesizer
     from synthloom.tables.dataset import Dataset
+    from synthloom.tables.gaps import Filled
     from synthloom.tables.raw import RawTable
     from synthloom.tables.shares import Shares
 
@@ -178,6 +179,32 @@ def sample(
         return synthesizer.sample_canonical(
             rows, child(seed, "sample"), fixed, recorder, cancelled, temperature=temperature
         )
+
+
+def impute(
+    synthesizer: Synthesizer, source: Source, *, name: str | None = None, seed: int = 0, emit: Emit = ignore,
+    cancelled: Cancelled = never,
+) -> Filled:
+    """A table with its missing cells filled by a model; all else in it as it is spelt.
+
+    Args:
+        synthesizer: The model.
+        source: A path or a binary file, with the modelled columns of the table that the model has learnt.
+        name: A name for people; default: the file's.
+        seed: Same seed, same machine, same cells.
+        emit: Hears of progress.
+        cancelled: Asked often; when true, CancelledError is raised.
+    """
+    from synthloom.tables.codec import read_table
+    from synthloom.tables.gaps import ANY_ROWS
+    from synthloom.tables.rng import child
+
+    recorder = recording(emit)
+    with recorder.step("read"):
+        raw = read_table(source, name=name, limits=ANY_ROWS)
+        check_cancelled(cancelled)
+    with recorder.step("sample"):
+        return synthesizer.impute_raw(raw, child(seed, "impute"), recorder, cancelled)
 
 
 def evaluate(

@@ -8,10 +8,12 @@ from typing import BinaryIO
 from synthloom.domain.errors import TableError
 from synthloom.domain.schema import FileFormat, SchemaOverrides
 from synthloom.tables.archive import Limits, Payload, load
-from synthloom.tables.codec_write import write_csv, write_parquet
+from synthloom.tables.codec_write import write_as_spelt, write_csv, write_native_parquet, write_parquet
 from synthloom.tables.raw import RawTable
 
-__all__ = ["Limits", "RawTable", "read_table", "write_csv", "write_parquet"]
+__all__ = [
+    "Limits", "RawTable", "read_table", "write_as_spelt", "write_csv", "write_native_parquet", "write_parquet",
+]
 
 _DEFAULT_LIMITS = Limits()
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from synthloom.domain.errors import OutputError
 from synthloom.domain.schema import Column, FileFormat, Kind, Schema
 from synthloom.tables.canonical import check_canonical
+from synthloom.tables.raw import RawTable
 from synthloom.tables.spelling import spell
 
 _ROWS_AT_ONCE = 1 << 18
@@ -57,6 +58,37 @@ def write_csv(table: pd.DataFrame, schema: Schema, sink: BinaryIO, *, escape_for
         columns = [_cells(part[c.name], c, file, escape_formulas, alone) for c in schema]
         for text in _lines(columns, file):
             sink.write(text if file.encoding == "utf-8" else _encoded(text.decode("utf-8"), file))
+
+
+def write_as_spelt(raw: RawTable, sink: BinaryIO) -> None:
+    """Write a text table's cells as they are spelt, in its own file format; of a workbook, as UTF-8 with commas.
+
+    Nothing is escaped: whoever gives a table knows what is in it.
+
+    Args:
+        raw: A table that came as text.
+        sink: Where the bytes go; it is not closed.
+
+    Raises:
+        OutputError: A cell cannot be written in the file's encoding.
+    """
+    file = raw.file if raw.file.container == "csv" else FileFormat(container="csv")
+    if file.byte_order_mark:
+        sink.write(_BYTE_ORDER_MARKS[file.encoding])
+    alone = raw.frame.shape[1] == 1
+    header = quoted(pa.array(list(raw.frame.columns), pa.large_string()), file, alone=alone)
+    sink.write(_encoded(file.delimiter.join(header.to_pylist()) + file.line_end, file))
+    for start in range(0, len(raw.frame), _ROWS_AT_ONCE):
+        part = raw.frame.iloc[start : start + _ROWS_AT_ONCE]
+        words = [_words(part.iloc[:, k]) for k in range(part.shape[1])]
+        for text in _lines([quoted(w, file, alone=alone) for w in words], file):
+            sink.write(text if file.encoding == "utf-8" else _encoded(text.decode("utf-8"), file))
+
+
+def _words(series: pd.Series) -> pa.Array:
+    array = pa.array(series, from_pandas=True)
+    whole = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    return pc.fill_null(whole.cast(pa.large_string()), "")
 
 
 def _cells(series: pd.Series, column: Column, file: FileFormat, escape_formulas: bool, alone: bool) -> pa.Array:
@@ -156,6 +188,14 @@ def write_parquet(table: pd.DataFrame, schema: Schema, sink: BinaryIO) -> None:
     check_canonical(table, schema)
     arrays = [to_arrow(table[c.name], c) for c in schema]
     pq.write_table(pa.table(arrays, names=list(schema.names)), sink, compression="zstd")
+
+
+def write_native_parquet(raw: RawTable, sink: BinaryIO) -> None:
+    """Write a table that came as Parquet or as a frame as Parquet (zstd), its columns of the types they have."""
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(raw.frame, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, sink, compression="zstd")
 
 
 def to_arrow(series: pd.Series, column: Column) -> pa.Array:
