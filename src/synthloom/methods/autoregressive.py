@@ -194,7 +194,7 @@ class Autoregressive(Method[AutoregressiveParams]):
 
         params = self.params
         batch = params.batch_size or int(np.clip(2 ** np.floor(np.log2(max(n, 1) / 64)), 128, 1024))
-        epochs = params.epochs or int(np.clip(np.ceil(24 * (25_000 / max(n, 1)) ** 0.5), 3, 24))
+        epochs = params.epochs or int(np.clip(np.ceil(24 * (25_000 / max(n, 1)) ** 0.5), 3, 48))
         rate = params.learning_rate or 2e-3 * min((batch / 256) ** 0.5, 1.0)
         return Settings(epochs, batch, rate, params.width, params.blocks, params.dropout)
 

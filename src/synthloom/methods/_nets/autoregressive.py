@@ -32,6 +32,7 @@ _IN_ORDER = 0.8
 _LOOKS = 16
 """Looks at the validation rows, and losses told, per training."""
 _VALIDATION_DRAWS = 4
+_COOLING = 2  # times the steps between two looks, in which a training that is over early comes down
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Settings:
     in_order: float = _IN_ORDER
     weight_decay: float = 0.01
     average: float = 0.995
-    patience: int = 4
+    patience: int = 3
 
 
 class _Body(nn.Module):
@@ -192,13 +193,14 @@ def train(
     low = torch.tensor(net.edges[:-1], device=device)
     size = min(settings.batch_size, len(rows))
     told_every = max(course.steps // _LOOKS, 1)
+    schedule = _Schedule(_COOLING * told_every)
     suspect, found_all = Suspect(names), list[float]()
     batches = torch.empty(0, dtype=torch.long, device=device)
     for step in course:
         if len(batches) < size:
             batches = torch.randperm(len(rows), generator=generator, device=device)
         batch, batches = rows[batches[:size]], batches[size:]
-        set_rate(optimizer, settings.learning_rate * one_cycle(course.fraction))
+        set_rate(optimizer, settings.learning_rate * schedule.at(course))
         seen, weights = asker.ask(size)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             logits = net(batch + low, seen)
@@ -220,7 +222,7 @@ def train(
             over = patience.look(found, net)
             average.swap(net)
             if over:
-                course.stop()
+                schedule.end(course)
     average.swap(net)
     patience.restore(net)
     return net.settled(settings), found_all
@@ -235,6 +237,36 @@ def steps(n: int, settings: Settings) -> int:
     """Steps of a whole training on n rows."""
     used = n - validation_rows(n)
     return max(settings.epochs * (used // min(settings.batch_size, used)), 1)
+
+
+class _Schedule:
+    """The learning rate as a share of its peak: one cycle; or, once there is nothing more to gain, down at once.
+
+    Weights that were still moving fast do better after the rate has come down, so a training that is over early gets
+    its descent too.
+
+    Args:
+        descent: Steps of it.
+    """
+
+    def __init__(self, descent: int) -> None:
+        self._descent = max(descent, 1)
+        self._ended: tuple[int, float] | None = None
+
+    def at(self, course: Course) -> float:
+        """Share of the peak now; the course is stopped at the end of the descent."""
+        if self._ended is None:
+            return one_cycle(course.fraction)
+        step, share = self._ended
+        left = 1 - (course.step - step) / self._descent
+        if left <= 1 / self._descent:
+            course.stop()
+        return share * max(left, 0.0)
+
+    def end(self, course: Course) -> None:
+        """Begin the descent, if it has not begun."""
+        if self._ended is None:
+            self._ended = course.step, one_cycle(course.fraction)
 
 
 class _Looker:
