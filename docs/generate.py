@@ -76,12 +76,14 @@ def _methods() -> str:
     rows = [
         (
             f"[`{name}`](methods/{name}.md)", ", ".join(f"`{a}`" for a in m.info.aliases), m.info.summary,
-            "yes" if m.info.conditional else "no", "yes" if m.info.dp else "no",
+            "yes" if m.info.conditional else "no", "yes" if m.info.imputes else "no",
+            "yes" if m.info.dp else "no",
             f"`synthloom[{m.info.needs}]`" if m.info.needs else "nothing more",
         )
         for name, m in methods().items()
     ]
-    return table(("method", "also called", "in a sentence", "conditions", "differential privacy", "needs"), rows)
+    head = ("method", "also called", "in a sentence", "conditions", "imputes", "differential privacy", "needs")
+    return table(head, rows)
 
 
 def _method(name: str) -> str:
