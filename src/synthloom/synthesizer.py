@@ -324,7 +324,10 @@ class Synthesizer:
                 raise ModelFileError("it is larger than any model.", where=str(path))
             data = Path(path).read_bytes()
         except OSError as error:
-            raise ModelFileError(f"it cannot be read: {error.strerror or error}.", where=str(path)) from error
+            raise ModelFileError(
+                f"it cannot be read: {error.strerror or error}.", where=str(path),
+                do="Give the model.synthloom that a run wrote, and see that you may read it.",
+            ) from error
         return cls.from_bytes(data, resolve, where=str(path))
 
     def __repr__(self) -> str:
