@@ -79,16 +79,14 @@ class Blocks:
 
     def parts(self, logits: Tensor) -> list[Tensor]:
         """(rows, columns, size) of each span; views of logits (rows, width)."""
-        n = len(logits)
-        return [logits[:, s.logits].view(n, s.columns.stop - s.columns.start, s.size) for s in self.spans]
+        n, widths = len(logits), [s.logits.stop - s.logits.start for s in self.spans]
+        found = torch.split(logits, widths, 1)  # one operation forwards and backwards, where slices are one each
+        return [part.view(n, -1, s.size) for part, s in zip(found, self.spans, strict=True)]
 
     def cross_entropy(self, logits: Tensor, modes: Tensor) -> Tensor:
         """(rows, columns) nats of modes (rows, columns) under logits (rows, width), padding added."""
-        found = []
-        for span, part in zip(self.spans, self.parts(logits), strict=True):
-            own = part.gather(2, modes[:, span.columns, None]).squeeze(2)
-            found.append(part.logsumexp(2) - own)
-        return torch.cat(found, 1)
+        logs = torch.cat([part.log_softmax(2).flatten(1) for part in self.parts(logits)], 1)
+        return -logs.gather(1, modes + self.first)
 
     def soften(self, logits: Tensor, heat: float) -> Tensor:
         """(rows, width) one-hot draws from logits, padding added, that pass gradients on.

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synthloom.methods._nets.diffusion import COSINES, WAVES, Cells, Layout, Part, Rows, Settings, waves
+from synthloom.methods._nets.diffusion import WAVES, Cells, Layout, Part, Rows, Settings, waves
 from synthloom.methods._nets.layers import Smooth, Trunk
 
 _NARROW = 64
@@ -42,7 +42,7 @@ class MaskedModes(Part):
         first = layout.blocks.first.tolist()
         self.out = Smooth(
             [first[j] for j in layout.on_line], [layout.ranked[j] for j in layout.on_line], layout.blocks.width,
-            settings.width, 0.01, cosines=COSINES,
+            settings.width, 0.01,
         )
         self.bias = nn.Parameter(torch.zeros(layout.blocks.width))
         self.register_buffer("hidden", torch.tensor(layout.sizes, dtype=torch.int64), persistent=False)
@@ -59,8 +59,8 @@ class MaskedModes(Part):
 
     def logits(self, modes: Tensor, hidden: Tensor) -> Tensor:
         """(rows, width of the blocks) of what every cell is."""
-        made = nn.functional.linear(self.read(modes, hidden), self.out(), self.bias)
-        return made.float() + self.layout.blocks.padding
+        bias = self.bias + self.layout.blocks.padding
+        return nn.functional.linear(self.read(modes, hidden), self.out(), bias).float()
 
     def losses(self, rows: Rows, generator: torch.Generator) -> Tensor:
         """(columns,) nats of each column's hidden cells; the mean over all is the bound over the columns' number."""
@@ -69,7 +69,7 @@ class MaskedModes(Part):
         spread = (torch.arange(n, device=rows.modes.device) + uniform) / n
         many = (spread * columns).long().clamp_(max=columns - 1) + 1  # 1 to all, evenly, in every batch
         keys = torch.rand(n, columns, generator=generator, device=rows.modes.device)
-        hidden = keys.argsort(1).argsort(1) < many[:, None]
+        hidden = keys <= keys.sort(1).values.gather(1, many[:, None] - 1)
         logits = self.logits(rows.modes, hidden)
         nats = self.layout.blocks.cross_entropy(logits, rows.modes)
         return (nats * (hidden / many[:, None])).mean(0) * columns

@@ -22,6 +22,8 @@ from synthloom.methods._nets.layers import Dropout
 
 _FEW = 50
 """Steps that sampling takes unless told."""
+_TIME_WIDTH = 64
+"""Units that read the time."""
 _TINY = 1e-30
 Tick = Callable[[float], None]
 
@@ -32,6 +34,8 @@ class Classic(Part):
     what = "noise and labels"
     kept: Tensor
     size: Tensor
+    member: Tensor
+    even: Tensor
 
     def __init__(self, layout: Layout, settings: Settings, timesteps: int) -> None:
         super().__init__()
@@ -40,7 +44,7 @@ class Classic(Part):
         self._lines, blocks = len(layout.lines), layout.blocks
         width = settings.width
         self.enter = nn.Linear(self._lines + blocks.width, width)
-        self.time = nn.Sequential(nn.Linear(2 * WAVES, width), nn.SiLU(), nn.Linear(width, width))
+        self.time = nn.Sequential(nn.Linear(2 * WAVES, _TIME_WIDTH), nn.SiLU(), nn.Linear(_TIME_WIDTH, width))
         layers: list[nn.Module] = []
         for _ in range(settings.depth - 1):
             layers += [nn.ReLU(), Dropout(settings.dropout), nn.Linear(width, width)]
@@ -49,6 +53,12 @@ class Classic(Part):
         self.register_buffer("kept", torch.from_numpy(cosine_schedule(timesteps)).float(), persistent=False)
         widths = torch.tensor(layout.sizes, dtype=torch.float32)
         self.register_buffer("size", widths, persistent=False)
+        each = torch.tensor(layout.blocks.sizes.tolist(), dtype=torch.int64)
+        owner = torch.arange(len(each)).repeat_interleave(each)
+        member = nn.functional.one_hot(owner, len(each)).float()
+        real = (layout.blocks.padding == 0).float().cpu()
+        self.register_buffer("even", 1 / widths[owner], persistent=False)  # of each logit, among its column's labels
+        self.register_buffer("member", member * real[:, None], persistent=False)  # (width, columns): whose it is
 
     @property
     def parts(self) -> list[Part]:
@@ -61,10 +71,15 @@ class Classic(Part):
 
     def forward(self, scores: Tensor, modes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """Noise (rows, lines) and logits of first labels (rows, width), from noisy ones at `step` (rows,)."""
-        seen = torch.cat([scores, self.layout.blocks.one_hot(modes)], 1)
+        n, lines, blocks = len(scores), self._lines, self.layout.blocks
+        seen = torch.zeros(n, lines + blocks.width, device=scores.device)
+        seen[:, :lines] = scores
+        seen.scatter_(1, modes + (blocks.first + lines), 1.0)
         time = self.time(waves(step[:, None] / self._timesteps))
-        made = self.leave(self.middle(self.enter(seen) + time)).float()
-        return made[:, : self._lines], made[:, self._lines :] + self.layout.blocks.padding
+        never = nn.functional.pad(blocks.padding, (lines, 0))
+        last = nn.functional.linear(self.middle(self.enter(seen) + time), self.leave.weight, self.leave.bias + never)
+        made, logits = torch.split(last.float(), [lines, blocks.width], 1)
+        return made, logits
 
     def losses(self, rows: Rows, generator: torch.Generator) -> Tensor:
         """(lines + columns,) squared error of the noise; nats between one step's true and predicted posterior."""
@@ -76,19 +91,39 @@ class Classic(Part):
         modes = self._resample(rows.modes, kept, generator)
         made, logits = self(noisy, modes, step)
         errors = ((made - noise) ** 2).mean(0)
-        blocks = self.layout.blocks
-        nats = []
         before = self.kept[step - 1][:, None]
-        for span, part in zip(blocks.spans, blocks.parts(logits), strict=True):
-            size, now = self.size[span.columns][None, :, None], modes[:, span.columns]
-            first = nn.functional.one_hot(rows.modes[:, span.columns], span.size).float()
-            real = blocks.padding[span.logits].view(1, -1, span.size) == 0
-            true = _posterior(first, now, before[..., None], (kept / before)[..., None], size) * real
-            seen = _posterior(part.softmax(2), now, before[..., None], (kept / before)[..., None], size) * real
-            true, seen = (p / p.sum(2, keepdim=True).clamp_min(_TINY) for p in (true, seen))
-            terms = true * (true.clamp_min(_TINY).log() - seen.clamp_min(_TINY).log())
-            nats.append(terms.sum(2))  # at the first step `true` is the label itself, and this its cross-entropy
-        return torch.cat([errors, torch.cat(nats, 1).mean(0)])
+        probabilities = torch.cat([part.softmax(2).flatten(1) for part in self.layout.blocks.parts(logits)], 1)
+        nats = self.divergence(probabilities, rows.modes, modes, before, kept / before)
+        return torch.cat([errors, nats.mean(0)])
+
+    def divergence(self, first: Tensor, true: Tensor, now: Tensor, before: Tensor, kept: Tensor) -> Tensor:
+        """(rows, columns) nats between one step's posterior under the true first labels and under `first`.
+
+        A posterior weight is a prior's, `before` · [first label] + u, times a likelihood, `kept` · [label now] + v,
+        where u and v are the shares drawn evenly from all labels. The true posterior differs from an even one in two
+        labels only and the likelihoods cancel in the ratio, so that one sum over all labels is enough. At the first
+        step the true posterior is the label itself, and the divergence its cross-entropy.
+
+        Args:
+            first: (rows, width) probabilities of first labels.
+            true, now: (rows, columns) labels, the first ones and those at this step.
+            before: (rows, 1) share of first labels kept up to the earlier step.
+            kept: (rows, 1) share kept from there to this step.
+        """
+        blocks = self.layout.blocks
+        u, v = (1 - before) / self.size, (1 - kept) / self.size
+        log = (before * first + (1 - before) * self.even).clamp_min(_TINY).log()
+        every = log @ self.member
+        at_true, at_now = log.gather(1, torch.cat([true + blocks.first, now + blocks.first], 1)).chunk(2, 1)
+        same = (true == now).float()
+        high, low = (before + u).log(), u.clamp_min(_TINY).log()  # the true prior's at the first label, and elsewhere
+        weight, seen = v + kept * (before * same + u), v + kept * at_now.exp()  # of all labels: true, predicted
+        apart = (
+            u * v * ((self.size - 1) * low + high - every)
+            + before * (v + kept * same) * (high - at_true)
+            + kept * u * (torch.where(true == now, high, low) - at_now)
+        )
+        return apart / weight + (seen / weight).log()
 
     def _resample(self, modes: Tensor, kept: Tensor, generator: torch.Generator) -> Tensor:
         """Labels (rows, columns) after noise: each stays with probability `kept` (rows, 1), else any one is drawn."""

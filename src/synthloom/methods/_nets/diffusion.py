@@ -20,8 +20,6 @@ from synthloom.methods._nets.training import Average, Course, Patience, one_cycl
 
 _EDGE = 1e-4
 """Places this near 0 or 1 are taken as that far from them: beyond, a normal score says nothing more."""
-COSINES = 16
-"""Cosines for the modes of a column on a line: places inside modes are told, so that lines have many modes."""
 WAVES = 8
 """Pairs of sine and cosine that tell a net the time."""
 _VALIDATION, _MOST_VALIDATION = 0.1, 2500
@@ -68,7 +66,7 @@ class Rows:
 
     def take(self, index: Tensor) -> Rows:
         """Some rows."""
-        return Rows(self.modes[index], self.scores[index], self.within[index])
+        return Rows(*(cells.index_select(0, index) for cells in (self.modes, self.scores, self.within)))
 
 
 class Layout:
@@ -157,7 +155,7 @@ class Cells(nn.Module):
         self.register_buffer("first", torch.from_numpy(first), persistent=False)
         begin, many = [int(first[j]) for j in layout.on_line], [layout.ranked[j] for j in layout.on_line]
         scale = 1 / math.sqrt(max(len(counts), 1))
-        self.vectors = Smooth(begin, many, int(counts.sum()), width, scale, cosines=COSINES)
+        self.vectors = Smooth(begin, many, int(counts.sum()), width, scale)
 
     def forward(self, modes: Tensor) -> Tensor:
         """Vectors of the cells, added up."""
@@ -189,8 +187,9 @@ class _Learner:
 
     def __init__(self, part: Part, settings: Settings, device: torch.device) -> None:
         self.part = part
+        self._weights = list(part.parameters())
         self.optimizer = torch.optim.AdamW(
-            part.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay,
+            self._weights, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay,
             fused=device.type != "mps",
         )
         self.average = Average(part, settings.average)
@@ -206,7 +205,7 @@ class _Learner:
             losses = self.part.losses(rows, generator)
         self.optimizer.zero_grad(set_to_none=True)
         losses.mean().backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.part.parameters(), _HARDEST)
+        nn.utils.clip_grad_norm_(self._weights, _HARDEST, foreach=self._half != "mps")
         self.optimizer.step()
         self.average.update(self.part)
         self.told = losses.detach()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 _COSINES = 8
-"""Cosines of a mode's rank on a line that its vector is made of, unless told."""
+"""Cosines of a mode's rank on a line that its vector is made of."""
 _FIXES = 0.1
 """How small a mode's own correction starts, against vectors of labels."""
 
@@ -29,8 +29,10 @@ class Dropout(nn.Module):
         if not self.training or not self._dropped:
             return h
         drawn = torch.empty((h.numel() + 7) // 8, dtype=torch.int64, device=h.device).random_(-(2**63), None)
-        kept = drawn.view(torch.uint8)[: h.numel()].view(h.shape) >= self._dropped
-        return h * kept.to(h.dtype).mul_(256 / (256 - self._dropped))
+        kept = torch.empty(h.shape, dtype=h.dtype, device=h.device)
+        # into numbers at once: a mask of truth values costs eight times as much to make and to turn into numbers
+        torch.ge(drawn.view(torch.uint8)[: h.numel()].view(h.shape), self._dropped, out=kept)
+        return h * kept.mul_(256 / (256 - self._dropped))
 
 
 class Trunk(nn.Module):
@@ -64,23 +66,19 @@ class Smooth(nn.Module):
     basis: Tensor
     place: Tensor
 
-    def __init__(
-        self, firsts: Sequence[int], sizes: Sequence[int], total: int, width: int, scale: float,
-        *, cosines: int = _COSINES,
-    ) -> None:
+    def __init__(self, firsts: Sequence[int], sizes: Sequence[int], total: int, width: int, scale: float) -> None:
         """Vectors for `total` modes in all.
 
         Args:
             firsts, sizes: Of each column on a line, its first mode among all and how many it has.
             total, width: The shape.
             scale: Standard deviation at the start.
-            cosines: How many of them.
         """
         super().__init__()
         longest = max(sizes, default=1)
-        basis, place = np.zeros((len(sizes), longest, cosines)), []
+        basis, place = np.zeros((len(sizes), longest, _COSINES)), []
         fixes = torch.randn(total, width) * scale
-        waves = np.arange(1, cosines + 1)
+        waves = np.arange(1, _COSINES + 1)
         for line, (first, size) in enumerate(zip(firsts, sizes, strict=True)):
             rank = (np.arange(size) + 0.5) / size
             basis[line, :size] = np.cos(np.pi * rank[:, None] * waves) * np.sqrt(2 / waves / (1 / waves).sum())
@@ -93,11 +91,11 @@ class Smooth(nn.Module):
             self.register_buffer(name, torch.from_numpy(joined), persistent=False)
         self.at: Tensor
         self.fixes = nn.Parameter(fixes)
-        self.vectors = nn.Parameter(torch.randn(len(sizes), cosines, width) * scale)
+        self.vectors = nn.Parameter(torch.randn(len(sizes), _COSINES, width) * scale)
 
     def forward(self) -> Tensor:
         """(modes, width)."""
         if not len(self.at):
             return self.fixes
         smooth = torch.bmm(self.basis, self.vectors).flatten(0, 1)
-        return self.fixes.index_add(0, self.at, smooth[self.place])
+        return self.fixes.index_add(0, self.at, smooth.index_select(0, self.place))
