@@ -51,6 +51,10 @@ class AutoregressiveParams(NeuralParams):
     width: int = Field(256, ge=8, le=8192, description="Width of the hidden layers.")
     blocks: int = Field(2, ge=0, le=32, description="Residual blocks.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units left out in each training step.")
+    in_order: float = Field(
+        0.5, ge=0, le=1, description="Share of training rows that are seen in drawing order, the others in any: lower "
+        "is sharper under conditions and in imputing, higher in whole rows."
+    )
     nets: int | None = Field(
         None, ge=1, le=20, description="Nets that share the drawing; none: one, or up to three as max_seconds allows."
     )
@@ -196,7 +200,7 @@ class Autoregressive(Method[AutoregressiveParams]):
         batch = params.batch_size or int(np.clip(2 ** np.floor(np.log2(max(n, 1) / 64)), 128, 1024))
         epochs = params.epochs or int(np.clip(np.ceil(24 * (25_000 / max(n, 1)) ** 0.5), 3, 48))
         rate = params.learning_rate or 2e-3 * min((batch / 256) ** 0.5, 1.0)
-        return Settings(epochs, batch, rate, params.width, params.blocks, params.dropout)
+        return Settings(epochs, batch, rate, params.width, params.blocks, params.dropout, params.in_order)
 
     def sample(
         self, n: int, rng: np.random.Generator, conditions: Conditions | None = None,

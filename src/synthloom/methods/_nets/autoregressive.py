@@ -27,8 +27,6 @@ from synthloom.methods._nets.training import Average, Course, Patience, one_cycl
 
 _NEXT = 0.7
 """Weight of the next column's loss, against the mean of all columns not seen, where a row is seen in drawing order."""
-_IN_ORDER = 0.8
-"""Share of rows that are seen in drawing order; the others are seen in any."""
 _LOOKS = 16
 """Looks at the validation rows, and losses told, per training."""
 _VALIDATION_DRAWS = 4
@@ -45,7 +43,7 @@ class Settings:
     width: int
     blocks: int
     dropout: float
-    in_order: float = _IN_ORDER
+    in_order: float
     weight_decay: float = 0.01
     average: float = 0.995
     patience: int = 3
