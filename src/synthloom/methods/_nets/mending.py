@@ -31,8 +31,8 @@ _DROPOUT = 0.2
 """Share of units left out in a training step, at least."""
 _HIDDEN = 0.5
 """Most of a row's cells hidden in training, as a share; from row to row anything up to it."""
-_PASSES, _FEWEST = 12, 500
-"""Passes over the rows, and steps, that a mender takes at least if the other net takes as many."""
+_PASSES, _FEWEST = 12, 900
+"""Passes over the rows that a mender learns for, but as many steps at least; never more steps than the other net."""
 _MOST = 64
 """Most columns drawn anew in one sweep over some rows; of wider tables, others for other rows."""
 _STEER = 0.7
