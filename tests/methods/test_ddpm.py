@@ -72,7 +72,9 @@ def test_it_keeps_what_every_method_promises(check, recipe):
 
 @pytest.fixture(scope="module")
 def fitted() -> Ddpm:
-    return fit(dependent(), width=96, depth=1, epochs=30, batch_size=128, learning_rate=4e-3, dropout=0.0, max_modes=12)
+    return fit(
+        dependent(6000), width=64, depth=1, epochs=20, batch_size=256, learning_rate=8e-3, dropout=0.0, max_modes=12
+    )
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +152,27 @@ def test_the_classic_recipe_draws_with_few_steps_and_with_all(classic, steps):
     by = rows.groupby("a", observed=True)["x"]
     assert np.abs(by.mean().to_numpy() - np.array([0, 3, 6])).max() < 0.6
     assert by.std().between(0.7, 1.4).all()
+
+
+@pytest.mark.parametrize("step", [1, 2, 20, 39, 40])
+def test_the_divergence_of_labels_is_that_of_the_published_posteriors(classic, step):
+    """Hoogeboom et al. 2021, eq. 13 and 15, label by label in double precision."""
+    net, rows = classic._net, 64
+    layout, kept = net.layout, net.kept.double()
+    chance = torch.Generator().manual_seed(0)
+    true, now = (torch.stack([torch.randint(k, (rows,), generator=chance) for k in layout.sizes], 1) for _ in "ab")
+    logits = 3 * torch.randn(rows, layout.blocks.width, generator=chance) + layout.blocks.padding
+    first = torch.cat([part.softmax(2).flatten(1) for part in layout.blocks.parts(logits)], 1)
+    left, stayed = (torch.full((rows, 1), float(x)) for x in (kept[step - 1], kept[step] / kept[step - 1]))
+    found = net.divergence(first, true, now, left, stayed)
+    for j, (begin, k) in enumerate(zip(layout.blocks.first.tolist(), layout.sizes, strict=True)):
+        likely = (1 - stayed.double()) / k + stayed.double() * torch.eye(k, dtype=torch.float64)[now[:, j]]
+        given = (torch.eye(k, dtype=torch.float64)[true[:, j]], first[:, begin : begin + k].double())
+        priors = [left.double() * start + (1 - left.double()) / k for start in given]
+        p, q = (prior * likely / (prior * likely).sum(1, keepdim=True) for prior in priors)
+        torch.testing.assert_close(
+            found[:, j].double(), (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(1), atol=1e-5, rtol=1e-4
+        )
 
 
 def test_the_cosine_schedule_keeps_all_at_first_and_next_to_nothing_at_last():
