@@ -88,7 +88,7 @@ def with_params(method: Autoregressive, **changes) -> Autoregressive:
 def test_rows_follow_the_law_of_the_table(fitted, tree_share):
     rows = with_params(fitted, tree_share=tree_share).sample(8000, np.random.default_rng(2))
     assert np.abs(law(rows) - GIVEN_A).max() < 0.06
-    assert np.abs(rows.groupby("a", observed=False)["x"].mean().to_numpy() - 4 * np.arange(4)).max() < 0.35
+    assert np.abs(rows.groupby("a", observed=False)["x"].mean().to_numpy() - 4 * np.arange(4)).max() < 0.4
     assert (rows["x"] - rows["y"]).abs().median() < 0.5
     assert ((rows["b"] == "cherry") != rows["z"].isna()).mean() < 0.01
     for value in (0.0, 10.0, 25.0):
@@ -233,7 +233,7 @@ def brute_force(net: nets.AutoregressiveNet, codes: np.ndarray, seen: np.ndarray
 def random_net() -> nets.AutoregressiveNet:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        settings = nets.Settings(1, 32, 1e-3, width=16, blocks=2, dropout=0.1)
+        settings = nets.Settings(1, 32, 1e-3, width=16, blocks=2, dropout=0.1, in_order=0.5)
         net = nets.AutoregressiveNet([3, 4, 2, 5], settings).eval()
         for weights in net.parameters():
             torch.nn.init.normal_(weights)
