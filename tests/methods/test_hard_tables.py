@@ -12,13 +12,22 @@ import pytest
 
 from synthloom.domain.schema import Kind, TextFormat
 from synthloom.methods.cart import Cart
+from synthloom.methods.ddpm import Ddpm
 from synthloom.methods.gaussian_copula import GaussianCopula
+from synthloom.methods.tvae import Tvae
 from synthloom.tables.canonical import check_canonical, to_float
 from synthloom.testing.example_tables import Example, example
 
 N = 300
 INT64 = np.iinfo(np.int64)
 METHODS = {"cart": Cart, "gaussian_copula": GaussianCopula}
+NETS = {
+    "ddpm": (Ddpm, {"epochs": 1, "width": 16, "depth": 1, "max_modes": 8, "sampling_steps": 4}),
+    "classic ddpm": (Ddpm, {
+        "recipe": "classic", "epochs": 1, "width": 16, "depth": 2, "timesteps": 20, "sampling_steps": 4
+    }),
+    "tvae": (Tvae, {"epochs": 1, "width": 16, "latent": 4}),
+}
 
 
 def words(cells) -> np.ndarray:
@@ -150,9 +159,20 @@ def check(made: Example, rows: pd.DataFrame, n: int) -> None:
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("made", TABLES, ids=lambda made: made.name)
 def test_hard_tables_give_canonical_rows_within_the_range_and_a_state_to_save(made, name, params):
-    method = METHODS[name]
-    more = {"leaf_floor": 2, "trees": 2} if params and method is Cart else {}
-    fitted = method(method.make_params(params | more)).fit(made.table, made.schema, np.random.default_rng(1))
+    more = {"leaf_floor": 2, "trees": 2} if params and name == "cart" else {}
+    keeps_its_word(METHODS[name], params | more, made)
+
+
+@pytest.mark.parametrize("params", [{}, {"min_support": 2}], ids=["default", "loose"])
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("made", TABLES, ids=lambda made: made.name)
+def test_hard_tables_break_no_net(made, name, params):
+    method, small = NETS[name]
+    keeps_its_word(method, small | params, made)
+
+
+def keeps_its_word(method, params, made: Example) -> None:
+    fitted = method(method.make_params(params)).fit(made.table, made.schema, np.random.default_rng(1))
     rows = fitted.sample(200, np.random.default_rng(2))
     check(made, rows, 200)
     arrays, meta = fitted.state()
