@@ -66,12 +66,18 @@ class _Body(nn.Module):
 
 
 class AutoregressiveNet(_Body):
-    """Logits of a column's codes given the cells seen; what `train` gives."""
+    """Logits of a column's codes given the cells seen; what `train` gives.
+
+    Attributes:
+        shift: (all codes,) what free rows add to the logits so that their margins are right (`drawing.calibrate`).
+    """
 
     def __init__(self, sizes: Sequence[int], settings: Settings) -> None:
         super().__init__(sizes, settings)
         self.cells = nn.Parameter(torch.zeros(self.edges[-1], settings.width))  # E
         self.out = nn.Linear(settings.width, self.edges[-1])  # W, c
+        self.shift: Tensor
+        self.register_buffer("shift", torch.zeros(self.edges[-1]))
 
     def first(self, places: Tensor, seen: Tensor) -> Tensor:
         """(rows, width) first hidden layer.
@@ -144,9 +150,11 @@ class _Asker:
     def ask(self, rows: int) -> tuple[Tensor, Tensor]:
         """Seen cells and weights of the losses, both (rows, columns) float32; a row's weights sum to 1."""
         c, g = self._columns, self._generator
-        shown = torch.randint(0, c, (rows, 1), generator=g, device=g.device)
-        any_order = torch.rand(rows, c, generator=g, device=g.device).argsort(1)
         ordered = torch.rand(rows, 1, generator=g, device=g.device) < self._in_order
+        # In any order few cells are shown more often than many: conditions are mostly few, and sets of few differ most.
+        even = torch.rand(rows, 1, generator=g, device=g.device)
+        shown = torch.where(ordered, c * even, (c - 1) * even**2 + 1).long().clamp_max(c - 1)
+        any_order = torch.rand(rows, c, generator=g, device=g.device).argsort(1)
         rank = torch.where(ordered, self._rank.expand(rows, c), any_order)
         seen = (rank < shown).float()
         hidden = (1 - seen) / (c - shown)

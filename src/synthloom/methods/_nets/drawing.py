@@ -34,6 +34,7 @@ class Drawer:
     ) -> None:
         self._net, self._temperature = net, temperature
         device = net.start.device
+        self._shifted = fixed is None
         if fixed is None:
             self._kind = np.zeros(n, dtype=np.int64)  # which of `_h` each row has
             self._h = net.start[None, :]
@@ -47,8 +48,10 @@ class Drawer:
     def logits(self, column: int, kinds: torch.Tensor | None = None) -> torch.Tensor:
         """(kinds, codes) logits of a column for each kind of row, or for some kinds."""
         first = self._h if kinds is None else self._h[kinds]
-        parts = [self._net.logits(h, column).float() for h in torch.split(first, _BLOCK)]
-        return torch.cat(parts) / self._temperature
+        logits = torch.cat([self._net.logits(h, column).float() for h in torch.split(first, _BLOCK)])
+        if self._shifted:
+            logits += self._net.shift[self._net.edges[column] : self._net.edges[column + 1]]
+        return logits / self._temperature
 
     @torch.inference_mode()
     def draw(
@@ -145,10 +148,12 @@ def calibrate(
     net: AutoregressiveNet, order: Sequence[int], counts: Sequence[np.ndarray], *, n: int,
     rng: np.random.Generator, course: Course,
 ) -> None:
-    """Shift the output biases until rows drawn in order have the columns' own shares.
+    """Find the shift of the logits with which rows drawn in order have the columns' own shares.
 
     What a net learns by stochastic steps is a little off in every margin, which a detector sees at once; the margins
     are known exactly (each code rests on `min_support` records), so they can be put right without looking at a row.
+    The shift is for free rows: it answers for the net's errors on the way from nothing to a whole row, and would bend
+    what a column is under conditions.
 
     Args:
         net: The net; changed.
@@ -170,5 +175,5 @@ def calibrate(
             step = torch.where(possible, (wanted / now.clamp_min(1e-12)).log().clamp(-2, 2), -math.inf)
             bias = bias + step
         # A code without records stays as unlikely as it is: minus infinity would spoil sums.
-        net.out.bias[low:high] += bias.nan_to_num(neginf=-30.0)
+        net.shift[low:high] = bias.nan_to_num(neginf=-30.0)
         drawer.see(column, drawer.draw(column, rng.random(n)))
