@@ -307,8 +307,10 @@ class _Duel:
         between = torch.lerp(real.view(shape), fake.view(shape), mix).view(len(real), -1).requires_grad_()
         slope = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)[0].view(packs, -1)
         if self.settings.relativistic:
-            return _FLATNESS * slope.square().sum(1).mean()
-        return _PENALTY * (slope.norm(dim=1) - 1).square().mean()
+            flat: Tensor = _FLATNESS * slope.square().sum(1).mean()
+            return flat
+        steep: Tensor = _PENALTY * (slope.norm(dim=1) - 1).square().mean()
+        return steep
 
     def _teach_generator(self, optimizer: torch.optim.Optimizer, suspect: Suspect | None) -> Tensor:
         hot, given = self._batch()

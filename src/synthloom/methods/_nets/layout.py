@@ -73,14 +73,14 @@ class Layout:
             if has_place.any():
                 line.append(at)
         self.column = torch.tensor(
-            np.repeat(np.arange(len(self.blocks.order)), self.blocks.sizes), dtype=torch.int64, device=device
+            np.repeat(np.arange(len(self.blocks.order)), list(self.blocks.sizes)), dtype=torch.int64, device=device
         )
         self.names = [modes.columns[j].codec.column.name for j in self.blocks.order]
         self.line = torch.tensor(line, dtype=torch.int64, device=device)
         self.placed, self.shares = torch.tensor(placed, device=device), torch.tensor(shares, device=device)
 
-        at = np.argsort(self.blocks.order)  # from a table's column to the blocks'
-        pairs = [(at[j], at[k], modes.columns[j].missing_mode, modes.columns[k].missing_mode) for j, k in gaps]
+        place = np.argsort(self.blocks.order)  # from a table's column to the blocks'
+        pairs = [(place[j], place[k], modes.columns[j].missing_mode, modes.columns[k].missing_mode) for j, k in gaps]
         self._gaps = torch.tensor(np.array(pairs, dtype=np.int64).reshape(-1, 4).T, device=device)
         self.drawing = self.blocks.padding.clone()
         self.drawing[self.blocks.first[self._gaps[0]] + self._gaps[2]] = NEVER

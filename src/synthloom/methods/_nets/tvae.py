@@ -225,7 +225,7 @@ class Twin:
         """
         device = self.centre.device
         noise = torch.randn(min(max(n, 512), 2 * _CHUNK), len(self.centre), device=device)
-        hidden = self.decoder.trunk(torch.cat([self._latents(part, cancelled) for part in noise.split(_CHUNK)]))
+        hidden = self.decoder.trunk(torch.cat([self._latents(part, cancelled) for part in torch.split(noise, _CHUNK)]))
         layer, blocks = self.decoder.modes, self.layout.blocks
         wanted = self.layout.shares
         for _ in range(_CALIBRATIONS):
