@@ -54,7 +54,7 @@ class DdpmParams(NeuralParams):
     depth: int | None = Field(
         None, ge=1, le=32, description="cascade: residual blocks; classic: layers. None: the recipe's (2; 3)."
     )
-    dropout: float = Field(0.2, ge=0, lt=1, description="Share of units left out in each training step.")
+    dropout: float = Field(0.25, ge=0, lt=1, description="Share of units left out in each training step.")
     max_modes: int = Field(
         64, ge=2, le=256, description="cascade: most modes of a column on a line, beside those of single shared values."
     )
@@ -86,7 +86,7 @@ class Ddpm(Method[DdpmParams]):
         """Support and dropout of each level."""
         return {
             "low": {"min_support": 5, "dropout": 0.1},
-            "default": {"min_support": 15, "dropout": 0.2},
+            "default": {"min_support": 15, "dropout": 0.25},
             "high": {"min_support": 30, "dropout": 0.35},
         }[level]
 
