@@ -63,7 +63,7 @@ def main() -> None:
             for name in [*names, *peers]:
                 if name in peers and seed >= args.peer_seeds:
                     continue
-                many = () if name == "auto" else ("--many", "200000")
+                many = () if name == "auto" else ("--many", "100000")
                 costs = (
                     _run([peers[name], args.peer_script, name, args.train, str(out)]) if name in peers
                     else _ours(args, name, seed, out, *many)
@@ -72,16 +72,25 @@ def main() -> None:
                 scores.setdefault(name, []).append([float(got[k]) for k in SCORES])
                 each.append([name, seed, *scores[name][-1], *_costs(costs)])
                 print(each[-1], flush=True)
+            _record(args, scores, each, doubled)
         for rows in [int(r) for r in args.doubling.split(",") if r]:
             for name in [n for n in names if n != "auto"]:
                 costs = _ours(args, name, 0, out, "--head", str(rows))
                 doubled.append([name, rows, *_costs(costs)[:2], costs["peak_gb"]])
+            _record(args, scores, each, doubled)
+
+
+def _record(
+    args: argparse.Namespace, scores: dict[str, list[list[float]]], each: list[list[object]],
+    doubled: list[list[object]],
+) -> None:
+    """Write down what there is so far, so that a long comparison that is broken off leaves what it has."""
     means = [
         [name, len(found), *(f"{m:.4f} ± {s:.4f}" for m, s in zip(np.mean(found, 0), np.std(found, 0), strict=True))]
         for name, found in scores.items()
     ]
     parts = ["Mean and standard deviation over seeds:", table(["method", "seeds", *SCORES], means), "Each run:",
-             table(["method", "seed", *SCORES, "fit s", "sample s", "rows/s of 200,000", "peak GB", "chose"], each)]
+             table(["method", "seed", *SCORES, "fit s", "sample s", "rows/s of 100,000", "peak GB", "chose"], each)]
     if doubled:
         parts += ["What more rows cost:", table(["method", "rows", "fit s", "sample s", "peak GB"], doubled)]
     write(f"methods-{args.name}.md", f"Methods on {args.name}", parts)
