@@ -41,11 +41,10 @@ def grown(made: Example, order: list[int] | None = None, cancelled=lambda: False
 
 
 def drawn(sequence: TreeSequence, n: int, seed: int = 2) -> dict[int, np.ndarray]:
-    made, before = {}, []
-    for j, codes in sequence.draw(n, np.random.default_rng(seed), before):
-        before.append(codes)
-        made[j] = codes
-    return made
+    rng, before = np.random.default_rng(seed), []
+    for place in range(len(sequence.order)):
+        before.append(sequence.draw(place, before, np.arange(n), rng))
+    return dict(zip(sequence.order, before, strict=True))
 
 
 def test_columns_follow_those_before_them():
@@ -82,12 +81,18 @@ def test_a_long_column_on_a_line_is_drawn_in_groups_first():
 
 def test_what_another_draws_in_between_is_what_the_next_column_follows():
     _, _, sequence, _ = grown(table())
-    before: list[np.ndarray] = []
-    made = {}
-    for j, codes in sequence.draw(3000, np.random.default_rng(2), before):
-        made[j] = np.full(3000, 2, dtype=np.int32) if j == 1 else codes
-        before.append(made[j])
-    assert (made[2] == 2).mean() > 0.85
+    rng, before = np.random.default_rng(2), [np.full(3000, 2, dtype=np.int32)]
+    assert sequence.order[:2] == [1, 2]
+    assert (sequence.draw(1, before, np.arange(3000), rng) == 2).mean() > 0.85
+
+
+def test_some_rows_can_be_drawn_for():
+    _, _, sequence, _ = grown(table())
+    rng, before = np.random.default_rng(2), [np.arange(3000, dtype=np.int32) % 3]
+    rows = np.flatnonzero(before[0] == 2)
+    drawn_for = sequence.draw(1, before, rows, rng)
+    assert drawn_for.shape == rows.shape
+    assert (drawn_for == 2).mean() > 0.85
 
 
 def test_what_is_saved_draws_the_same():

@@ -103,24 +103,23 @@ class TreeSequence:
             tell(len(forests), len(steps))
         return cls(order, parents, coarse, forests)
 
-    def draw(self, n: int, rng: np.random.Generator, drawn: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-        """Draw the columns one after the other.
+    def draw(
+        self, place: int, drawn: Sequence[np.ndarray], rows: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """(rows,) int32 codes of one column for some rows.
 
         Args:
-            n: Rows.
+            place: The column's place in the order.
+            drawn: (n,) codes of the columns before it, in order.
+            rows: (rows,) int64 which of the n rows to draw for.
             rng: Source of randomness.
-            drawn: The columns so far, in order, (n,) int32 each; the caller adds each column, as it was drawn or in
-                a form of its own, before asking for the next.
-
-        Yields:
-            A column and its (n,) int32 codes.
         """
-        forests = iter(self.forests)
-        for j, coarse, parents in zip(self.order, self.coarse, self.parents, strict=True):
-            before = [drawn[place] for place in parents]
-            if coarse is not None:
-                before.append(next(forests).draw(before, n, rng).astype(np.int32))
-            yield j, next(forests).draw(before, n, rng).astype(np.int32)
+        n, first = len(rows), place + sum(coarse is not None for coarse in self.coarse[:place])
+        before = [drawn[parent][rows] for parent in self.parents[place]]
+        if self.coarse[place] is None:
+            return self.forests[first].draw(before, n, rng).astype(np.int32)
+        before.append(self.forests[first].draw(before, n, rng).astype(np.int32))
+        return self.forests[first + 1].draw(before, n, rng).astype(np.int32)
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """Arrays and JSON-safe values for a model file."""

@@ -10,6 +10,7 @@ is harder to tell from real rows than either, and remembers no more than the net
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -332,18 +333,25 @@ class Autoregressive(Method[AutoregressiveParams]):
     ) -> dict[int, np.ndarray]:
         """Codes of n free rows: each cell from the trees or the net, both given the cells before, whoever drew them."""
         gone = self._gone(n, None)
-        made: dict[int, np.ndarray] = {}
         drawn: list[np.ndarray] = []
-        for j, by_trees in trees.draw(n, rng, drawn):
-            by_net = rng.random(n) >= self.params.tree_share
-            if j in gone:  # where other columns of its group say otherwise, the net is asked
-                by_net |= (gone[j] >= 0) & (gone[j] != (by_trees == self._codec.columns[j].missing_code))
-            drawn.append(np.where(by_net, self._by_net(j, rng, drawer, by_net, gone), by_trees))
-            if j in gone:
-                gone[j][:] = drawn[-1] == self._codec.columns[j].missing_code
-            drawer.see(j, drawn[-1])
-            made[j] = drawn[-1]
-        return made
+        tree_rng = np.random.default_rng(rng.integers(2**63))  # of its own: trees and net draw at the same time
+        with ThreadPoolExecutor(1) as aside:
+            for place, j in enumerate(trees.order):
+                missing = self._codec.columns[j].missing_code
+                by_net = rng.random(n) >= self.params.tree_share
+                rows = np.flatnonzero(~by_net)
+                promised = aside.submit(trees.draw, place, drawn, rows, tree_rng)
+                if j in gone:  # where other columns of its group say otherwise, the net is asked
+                    told = gone[j][rows]
+                    by_net[rows[(told >= 0) & (told != (promised.result() == missing))]] = True
+                codes = self._by_net(j, rng, drawer, by_net, gone)
+                codes[rows] = np.where(by_net[rows], codes[rows], promised.result())
+                if j in gone:
+                    gone[j][:] = codes == missing
+                if place + 1 < len(trees.order):
+                    drawer.see(j, codes)
+                drawn.append(codes)
+        return dict(zip(trees.order, drawn, strict=True))
 
     def guarantee(self) -> NoGuarantee:
         """No formal promise; the rules it keeps."""

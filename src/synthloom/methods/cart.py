@@ -102,10 +102,10 @@ class Cart(Method[CartParams]):
         for first in range(0, n, _CHUNK):
             last = min(first + _CHUNK, n)
             drawn: list[np.ndarray] = []
-            for j, column in self._trees.draw(last - first, rng, drawn):
+            for place, j in enumerate(self._trees.order):
                 stop_if(cancelled)
-                codes[first:last, j] = column
-                drawn.append(column)
+                drawn.append(self._trees.draw(place, drawn, np.arange(last - first), rng))
+                codes[first:last, j] = drawn[-1]
                 done = (first + (last - first) * len(drawn) / columns) / n
                 emit(Progress(step="sample", fraction=0.9 * min(done, 1.0)))
         rows = self._codec.decode(codes, rng, cancelled)

@@ -104,10 +104,12 @@ class Drawer:
         parents, cells = (torch.from_numpy(part).to(self._h.device) for part in np.divmod(keys, size))
         low, high = self._net.edges[column], self._net.edges[column + 1]
         table = torch.cat([self._net.cells[low:high], torch.zeros_like(self._net.cells[:1])])
-        if len(keys) == len(self._h):  # each kind stayed one
-            self._h = self._h + table[cells]
-        else:
-            self._h = self._h[parents] + table[cells]
+        seen = torch.empty(len(keys), table.shape[1], dtype=self._h.dtype, device=self._h.device)
+        for part in range(0, len(keys), _BLOCK):  # a block at a time stays in the cache
+            block = slice(part, part + _BLOCK)
+            torch.index_select(self._h, 0, parents[block], out=seen[block])
+            seen[block] += table[cells[block]]
+        self._h = seen
 
 
 class Drawers:
