@@ -43,7 +43,7 @@ def grown(made: Example, order: list[int] | None = None, cancelled=lambda: False
 def drawn(sequence: TreeSequence, n: int, seed: int = 2) -> dict[int, np.ndarray]:
     rng, before = np.random.default_rng(seed), []
     for place in range(len(sequence.order)):
-        before.append(sequence.draw(place, before, np.arange(n), rng))
+        before.append(sequence.draw(place, before, n, rng))
     return dict(zip(sequence.order, before, strict=True))
 
 
@@ -83,14 +83,14 @@ def test_what_another_draws_in_between_is_what_the_next_column_follows():
     _, _, sequence, _ = grown(table())
     rng, before = np.random.default_rng(2), [np.full(3000, 2, dtype=np.int32)]
     assert sequence.order[:2] == [1, 2]
-    assert (sequence.draw(1, before, np.arange(3000), rng) == 2).mean() > 0.85
+    assert (sequence.draw(1, before, 3000, rng) == 2).mean() > 0.85
 
 
 def test_some_rows_can_be_drawn_for():
     _, _, sequence, _ = grown(table())
     rng, before = np.random.default_rng(2), [np.arange(3000, dtype=np.int32) % 3]
     rows = np.flatnonzero(before[0] == 2)
-    drawn_for = sequence.draw(1, before, rows, rng)
+    drawn_for = sequence.draw(1, before, 3000, rng, rows)
     assert drawn_for.shape == rows.shape
     assert (drawn_for == 2).mean() > 0.85
 

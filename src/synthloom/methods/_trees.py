@@ -104,18 +104,21 @@ class TreeSequence:
         return cls(order, parents, coarse, forests)
 
     def draw(
-        self, place: int, drawn: Sequence[np.ndarray], rows: np.ndarray, rng: np.random.Generator
+        self, place: int, drawn: Sequence[np.ndarray], n: int, rng: np.random.Generator,
+        rows: np.ndarray | None = None,
     ) -> np.ndarray:
-        """(rows,) int32 codes of one column for some rows.
+        """(n,) int32 codes of one column, or (rows,) of some rows.
 
         Args:
             place: The column's place in the order.
             drawn: (n,) codes of the columns before it, in order.
-            rows: (rows,) int64 which of the n rows to draw for.
+            n: Rows.
             rng: Source of randomness.
+            rows: (rows,) int64 which of the n rows to draw for; None: all.
         """
-        n, first = len(rows), place + sum(coarse is not None for coarse in self.coarse[:place])
-        before = [drawn[parent][rows] for parent in self.parents[place]]
+        first = place + sum(coarse is not None for coarse in self.coarse[:place])
+        before = [drawn[parent] if rows is None else drawn[parent][rows] for parent in self.parents[place]]
+        n = n if rows is None else len(rows)
         if self.coarse[place] is None:
             return self.forests[first].draw(before, n, rng).astype(np.int32)
         before.append(self.forests[first].draw(before, n, rng).astype(np.int32))

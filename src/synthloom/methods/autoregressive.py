@@ -340,7 +340,7 @@ class Autoregressive(Method[AutoregressiveParams]):
                 missing = self._codec.columns[j].missing_code
                 by_net = rng.random(n) >= self.params.tree_share
                 rows = np.flatnonzero(~by_net)
-                promised = aside.submit(trees.draw, place, drawn, rows, tree_rng)
+                promised = aside.submit(trees.draw, place, drawn, n, tree_rng, rows)
                 if j in gone:  # where other columns of its group say otherwise, the net is asked
                     told = gone[j][rows]
                     by_net[rows[(told >= 0) & (told != (promised.result() == missing))]] = True

@@ -104,7 +104,7 @@ class Cart(Method[CartParams]):
             drawn: list[np.ndarray] = []
             for place, j in enumerate(self._trees.order):
                 stop_if(cancelled)
-                drawn.append(self._trees.draw(place, drawn, np.arange(last - first), rng))
+                drawn.append(self._trees.draw(place, drawn, last - first, rng))
                 codes[first:last, j] = drawn[-1]
                 done = (first + (last - first) * len(drawn) / columns) / n
                 emit(Progress(step="sample", fraction=0.9 * min(done, 1.0)))
