@@ -88,7 +88,7 @@ def with_params(method: Autoregressive, **changes) -> Autoregressive:
 def test_rows_follow_the_law_of_the_table(fitted, tree_share):
     rows = with_params(fitted, tree_share=tree_share).sample(8000, np.random.default_rng(2))
     assert np.abs(law(rows) - GIVEN_A).max() < 0.06
-    assert np.abs(rows.groupby("a", observed=False)["x"].mean().to_numpy() - 4 * np.arange(4)).max() < 0.4
+    assert np.abs(rows.groupby("a", observed=False)["x"].mean().to_numpy() - 4 * np.arange(4)).max() < 0.35
     assert (rows["x"] - rows["y"]).abs().median() < 0.5
     assert ((rows["b"] == "cherry") != rows["z"].isna()).mean() < 0.01
     for value in (0.0, 10.0, 25.0):

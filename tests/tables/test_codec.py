@@ -168,7 +168,7 @@ def test_a_cell_larger_than_a_block_of_the_reader_is_read(rows: int) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        gzip.compress(PLAIN), zipped({"t.csv": PLAIN}), zipped({"folder/t.csv": PLAIN, "__MACOSX/folder/._t.csv": b""}),
+        gzip.compress(PLAIN, mtime=0), zipped({"t.csv": PLAIN}), zipped({"folder/t.csv": PLAIN, "__MACOSX/folder/._t.csv": b""}),
     ],
 )  # fmt: skip
 def test_packed_tables_are_unpacked(data: bytes) -> None:
@@ -178,7 +178,7 @@ def test_packed_tables_are_unpacked(data: bytes) -> None:
 def test_gzip_is_remembered_and_the_hash_is_of_the_bytes_given(tmp_path: Path) -> None:
     import hashlib
 
-    data = gzip.compress(PLAIN)
+    data = gzip.compress(PLAIN, mtime=0)
     path = tmp_path / "t.csv.gz"
     path.write_bytes(data)
     raw = read_table(path)
