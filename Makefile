@@ -65,7 +65,7 @@ endif
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python scripts/check_pango.py
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 # --- for developers ----------------------------------------------------------------------------------------------
 

@@ -168,7 +168,8 @@ def test_a_cell_larger_than_a_block_of_the_reader_is_read(rows: int) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        gzip.compress(PLAIN, mtime=0), zipped({"t.csv": PLAIN}), zipped({"folder/t.csv": PLAIN, "__MACOSX/folder/._t.csv": b""}),
+        gzip.compress(PLAIN, mtime=0), zipped({"t.csv": PLAIN}),
+        zipped({"folder/t.csv": PLAIN, "__MACOSX/folder/._t.csv": b""}),
     ],
 )  # fmt: skip
 def test_packed_tables_are_unpacked(data: bytes) -> None:

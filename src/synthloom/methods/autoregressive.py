@@ -26,6 +26,7 @@ from synthloom.methods._nets.params import NeuralParams, require_torch
 from synthloom.methods._opening import open_codec
 from synthloom.methods._trees import TreeSequence, drawing_order, scaled
 from synthloom.methods.contract import Arrays, Conditions, Method, MethodInfo, MethodParams
+from synthloom.tables.conditions import put_in
 from synthloom.tables.encode import TableCodec, stop_if
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class Autoregressive(Method[AutoregressiveParams]):
             emit(Progress(step="sample", fraction=0.9 * rows.stop / n))
         made = codec.decode(codes, rng, cancelled)
         emit(Progress(step="sample", fraction=1.0))
-        return made if conditions is None else _with_fixed(made, conditions)
+        return made if conditions is None else put_in(made, conditions)
 
     def impute(
         self, table: pd.DataFrame, rng: np.random.Generator, emit: Emit = ignore, cancelled: Cancelled = never
@@ -400,10 +401,6 @@ class Autoregressive(Method[AutoregressiveParams]):
                 net = AutoregressiveNet(sizes, method._net_settings(0))
             method._nets.append(arrays_to_weights(net, f"net.{k}.", arrays).to(device))
         return method
-
-
-def _with_fixed(rows: pd.DataFrame, conditions: Conditions) -> pd.DataFrame:
-    return rows.assign(**{str(name): conditions[name].reset_index(drop=True) for name in conditions})
 
 
 def _bought(step: int, steps: int, validation: list[float]) -> str:

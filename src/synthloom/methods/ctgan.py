@@ -21,6 +21,7 @@ from synthloom.domain.schema import Schema
 from synthloom.methods._nets.modes import TableModes
 from synthloom.methods._nets.params import NeuralParams, require_torch
 from synthloom.methods.contract import Arrays, Conditions, Method, MethodInfo, MethodParams
+from synthloom.tables.conditions import put_in
 from synthloom.tables.encode import TableCodec, assemble, stop_if
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Ctgan(Method[CtganParams]):
         emit(Progress(step="sample", fraction=1.0))
         if conditions is None:
             return rows
-        return rows.assign(**{str(name): conditions[name].reset_index(drop=True) for name in conditions})
+        return put_in(rows, conditions)
 
     def _asked(
         self, conditions: Conditions, rng: np.random.Generator, cancelled: Cancelled

@@ -36,6 +36,7 @@ from synthloom.methods._latent import (
 )
 from synthloom.methods._opening import open_codec
 from synthloom.methods.contract import Arrays, Conditions, Method, MethodInfo, MethodParams
+from synthloom.tables.conditions import put_in
 from synthloom.tables.encode import ColumnCodec, TableCodec, assemble, stop_if
 
 _CHUNK = 100_000
@@ -180,7 +181,7 @@ class GaussianCopula(Method[GaussianCopulaParams]):
             emit(Progress(step="sample", fraction=0.5 + 0.5 * (j + 1) / len(self._slices)))
         rows_made = assemble(made, self._schema, n, rng)
         emit(Progress(step="sample", fraction=1.0))
-        return rows_made if conditions is None else _with_fixed(rows_made, conditions)
+        return rows_made if conditions is None else put_in(rows_made, conditions)
 
     def _bounds(self, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
         """(n, variables) lower and upper latent bounds that the fixed cells set; equal: a point."""
@@ -293,8 +294,3 @@ def _slice_bounds(codec: ColumnCodec, slices: _Slices, cells: pd.Series) -> tupl
         borders = (ndtri(np.clip(part_share, least, 1 - least)) for part_share in share)
         low, high = (np.where(inside, border, end) for border, end in zip(borders, (low, high), strict=True))
     return low, high
-
-
-def _with_fixed(rows: pd.DataFrame, conditions: Conditions) -> pd.DataFrame:
-    fixed = {str(name): conditions[name].reset_index(drop=True) for name in conditions}
-    return rows.assign(**fixed)

@@ -47,6 +47,11 @@ def read_conditions(given: Mapping[str, Any] | pd.DataFrame, n: int, schema: Sch
     return pd.DataFrame(done, index=pd.RangeIndex(n))
 
 
+def put_in(rows: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
+    """Drawn rows (n, RangeIndex) with the fixed cells of `conditions` (n rows) as they were given."""
+    return rows.assign(**{str(name): conditions[name].reset_index(drop=True) for name in conditions})
+
+
 def _check_column(name: str, schema: Schema) -> None:
     modelled = [c.name for c in schema.modelled]
     if name not in schema.names:

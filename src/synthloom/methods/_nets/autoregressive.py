@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # the name all of torch's users know
 
 from synthloom.methods._nets.layers import Smooth, Trunk
-from synthloom.methods._nets.opening import Suspect
+from synthloom.methods._nets.opening import Suspect, validation_rows
 from synthloom.methods._nets.training import Average, Course, Patience, one_cycle, set_rate
 
 _NEXT = 0.7
@@ -232,11 +232,6 @@ def train(
     average.swap(net)
     patience.restore(net)
     return net.settled(settings), found_all
-
-
-def validation_rows(n: int) -> int:
-    """Rows kept out of training to look at: a tenth, at most 2,000; none of a table of fewer than 100."""
-    return min(n // 10, 2000) if n >= 100 else 0
 
 
 def steps(n: int, settings: Settings) -> int:

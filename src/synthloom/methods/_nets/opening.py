@@ -46,10 +46,15 @@ def fitting_modes(max_modes: int, columns: int) -> int:
     return min(max_modes, max(_WIDEST // max(columns, 1), 8))
 
 
+def validation_rows(n: int) -> int:
+    """Rows held back to check by: a tenth, at most some thousand; none of fewer than a hundred."""
+    return min(n // 10, _CHECKED) if n >= 100 else 0
+
+
 def split_rows(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Rows to learn from and rows to check by: a tenth, at most some thousand; none of fewer than a hundred."""
+    """Rows to learn from and rows to check by (`validation_rows`)."""
     shuffled = torch.randperm(n, device="cpu").to(device)
-    held = min(n // 10, _CHECKED) if n >= 100 else 0
+    held = validation_rows(n)
     return shuffled[held:], shuffled[:held]
 
 
