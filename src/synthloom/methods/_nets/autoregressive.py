@@ -199,6 +199,7 @@ def train(
     low = torch.tensor(net.edges[:-1], device=device)
     size = min(settings.batch_size, len(rows))
     told_every = max(course.steps // _LOOKS, 1)
+    told: list[Tensor] = []
     schedule = _Schedule(_COOLING * told_every)
     suspect, found_all = Suspect(names), list[float]()
     batches = torch.empty(0, dtype=torch.long, device=device)
@@ -212,9 +213,11 @@ def train(
             logits = net(batch + low, seen)
         losses = net.losses(logits.float(), batch)
         loss = (losses * weights).sum(1).mean()
+        told.append(loss.detach())
         if step % told_every == 0 or not torch.isfinite(loss):
             suspect.look(losses)
-            course.loss("train", loss.item(), suspect.name)
+            course.loss("train", torch.stack(told).mean().item(), suspect.name)  # of all steps since the last time
+            told = []
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
