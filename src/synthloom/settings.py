@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from synthloom.domain.budget import read_budget
@@ -63,6 +63,127 @@ class Settings(BaseModel):
     log_dir: str | None = Field(
         None, alias="SYNTHLOOM_LOG_DIR", min_length=1,
         description="Folder for the log of an unexpected error; unset: synthloom/ in the system's temporary folder.",
+    )
+
+    home: str | None = Field(
+        None, alias="SYNTHLOOM_HOME", min_length=1,
+        description="Folder of the server's database, its files and the backends' interpreters; unset: synthloom/ in the "
+        "user's data folder.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", alias="SYNTHLOOM_LOG_LEVEL", description="Least level of what server and worker log: debug, info, "
+        "warning or error.",
+    )
+    log_format: Literal["json", "text"] = Field(
+        "json", alias="SYNTHLOOM_LOG_FORMAT", description="How a log line is written: json or text.",
+    )
+    # where runs and files are kept
+    database_url: SecretStr | None = Field(
+        None, alias="SYNTHLOOM_DATABASE_URL",
+        description="Database of runs: postgresql://user:password@host/name or sqlite:///path; unset: a SQLite file in "
+        "SYNTHLOOM_HOME.",
+    )
+    store: str | None = Field(
+        None, alias="SYNTHLOOM_STORE", min_length=1,
+        description="Where files go: a folder, or s3 for an S3-compatible store; unset: a folder in SYNTHLOOM_HOME.",
+    )
+    s3_endpoint: str | None = Field(
+        None, alias="SYNTHLOOM_S3_ENDPOINT",
+        description="Address of the S3-compatible store, as https://PROJECT.supabase.co/storage/v1/s3; unset: AWS.",
+    )
+    s3_region: str = Field("us-east-1", alias="SYNTHLOOM_S3_REGION", description="Region of the S3-compatible store.")
+    s3_access_key_id: str | None = Field(
+        None, alias="SYNTHLOOM_S3_ACCESS_KEY_ID", description="Access key of the S3-compatible store.",
+    )
+    s3_secret_access_key: SecretStr | None = Field(
+        None, alias="SYNTHLOOM_S3_SECRET_ACCESS_KEY", description="Secret key of the S3-compatible store.",
+    )
+    datasets_bucket: str = Field(
+        "datasets", alias="SYNTHLOOM_DATASETS_BUCKET", min_length=1,
+        description="Bucket (or folder) of uploaded tables.",
+    )
+    artifacts_bucket: str = Field(
+        "artifacts", alias="SYNTHLOOM_ARTIFACTS_BUCKET", min_length=1,
+        description="Bucket (or folder) of what runs leave.",
+    )
+    # workers
+    poll_seconds: float = Field(
+        2, alias="POLL_SECONDS", gt=0, le=3600, description="How often a worker asks for a run when nothing wakes it.",
+    )
+    lease_seconds: float = Field(
+        30, alias="SYNTHLOOM_LEASE_SECONDS", ge=1, le=3600,
+        description="How long a run stays a worker's without a sign of life; then another takes it over.",
+    )
+    worker_slots: int = Field(
+        1, alias="SYNTHLOOM_WORKER_SLOTS", ge=1, le=256, description="Runs one worker works on at the same time.",
+    )
+    run_memory_mb: int | None = Field(
+        None, alias="SYNTHLOOM_RUN_MEMORY_MB", ge=256, description="Memory one run may use, in MB; unset: no limit.",
+    )
+    run_seconds: float | None = Field(
+        None, alias="SYNTHLOOM_RUN_SECONDS", gt=0, description="Seconds one run may take; unset: no limit.",
+    )
+    run_deliveries: int = Field(
+        3, alias="SYNTHLOOM_RUN_DELIVERIES", ge=1, le=20,
+        description="How often a run whose worker was lost is begun before it is failed.",
+    )
+    tenant_runs: int | None = Field(
+        None, alias="SYNTHLOOM_TENANT_RUNS", ge=1, description="Runs of one tenant at the same time; unset: no limit.",
+    )
+    model_cache: bool = Field(
+        True, alias="SYNTHLOOM_MODEL_CACHE", description="Whether a run may take the model of an equal earlier one.",
+    )
+    # doors
+    auth: Literal["none", "keys", "jwt"] = Field(
+        "none", alias="SYNTHLOOM_AUTH",
+        description="Who may come in: none (loopback only), keys (API keys), or jwt (API keys and tokens of an OpenID "
+        "provider such as Supabase).",
+    )
+    jwks_url: str | None = Field(
+        None, alias="SYNTHLOOM_JWKS_URL", description="Where the provider of tokens publishes its keys.",
+    )
+    jwt_issuer: str | None = Field(None, alias="SYNTHLOOM_JWT_ISSUER", description="Issuer that tokens must name.")
+    jwt_audience: str = Field(
+        "authenticated", alias="SYNTHLOOM_JWT_AUDIENCE", description="Audience that tokens must name.",
+    )
+    jwt_tenant_claim: str = Field(
+        "sub", alias="SYNTHLOOM_JWT_TENANT_CLAIM",
+        description="Claim of a token that names the tenant, such as sub, or app_metadata.tenant.",
+    )
+    upload_mb: int = Field(
+        512, alias="SYNTHLOOM_UPLOAD_MB", ge=1, description="Largest table that may be uploaded, in MB.",
+    )
+    table_cells: int = Field(
+        50_000_000, alias="SYNTHLOOM_TABLE_CELLS", ge=1, description="Most cells (rows times columns) of an upload.",
+    )
+    rate_limit: int = Field(
+        600, alias="SYNTHLOOM_RATE_LIMIT", ge=1, description="Requests one client may make in a minute.",
+    )
+    report_service: str | None = Field(
+        None, alias="SYNTHLOOM_REPORT_SERVICE",
+        description="Address of a report service that draws PDFs; unset: the server draws them itself.",
+    )
+    # backends
+    backends: str = Field(
+        "synthcity,native,sdv", alias="SYNTHLOOM_BACKENDS",
+        description="Order in which backend auto looks for a method.",
+    )
+    synthcity_only: bool = Field(
+        False, alias="USE_SYNTHCITY_ONLY", description="Whether nothing but SynthCity may make a synthesizer.",
+    )
+    synthcity_metrics: bool = Field(
+        False, alias="USE_SYNTHCITY_METRICS", description="Whether SynthCity's metrics are measured beside ours.",
+    )
+    sdv_licensed: bool = Field(
+        False, alias="SYNTHLOOM_SDV_LICENSED",
+        description="Whether this server's operator holds a licence to offer SDV as a service.",
+    )
+    backend_seconds: float = Field(
+        3600, alias="SYNTHLOOM_BACKEND_SECONDS", gt=0, description="Seconds one attempt in a backend may take.",
+    )
+    backend_memory_mb: int | None = Field(
+        None, alias="SYNTHLOOM_BACKEND_MEMORY_MB", ge=256,
+        description="Memory one attempt in a backend may use, in MB; unset: no limit.",
     )
 
     @field_validator("budget", mode="before")

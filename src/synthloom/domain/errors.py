@@ -129,3 +129,74 @@ class CancelledError(SynthloomError):
     code = "cancelled"
     http_status = 409
     exit_code = 130
+
+
+class ConflictError(SynthloomError):
+    """The object's present state does not allow it."""
+
+    code = "conflict"
+    http_status = 409
+    exit_code = 9
+
+
+class LeaseLostError(SynthloomError):
+    """Somebody else holds this run now, or it has ended; what was to be written is refused."""
+
+    code = "lease_lost"
+    http_status = 409
+    exit_code = 9
+
+
+class StorageUnavailableError(SynthloomError):
+    """The database or the object store cannot be reached; trying again later may help."""
+
+    code = "unavailable"
+    http_status = 503
+    exit_code = 10
+
+
+class AuthError(SynthloomError):
+    """Nobody said who is asking, or the key or token is not valid."""
+
+    code = "unauthorized"
+    http_status = 401
+    exit_code = 11
+
+
+class ForbiddenError(SynthloomError):
+    """Whoever asks may not do this: a scope is missing, or a form lacks its token."""
+
+    code = "forbidden"
+    http_status = 403
+    exit_code = 11
+
+
+class TooLargeError(InputError):
+    """What was sent is larger than this service takes."""
+
+    code = "too_large"
+    http_status = 413
+
+
+class RateLimitError(SynthloomError):
+    """Too many requests in too short a time."""
+
+    code = "rate_limit"
+    http_status = 429
+    exit_code = 12
+
+
+class BackendError(SynthloomError):
+    """A backend's interpreter is missing, broken, or its attempt ended without a result."""
+
+    code = "backend"
+    http_status = 502
+    exit_code = 13
+
+
+class ResourceError(SynthloomError):
+    """A run used more memory or time than it may."""
+
+    code = "resource"
+    http_status = 422
+    exit_code = 14
