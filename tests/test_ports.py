@@ -60,9 +60,44 @@ def test_list_exists_delete(store: Any) -> None:
     assert not store.exists("b")
 
 
+def test_a_stream_gives_any_range_in_pieces(store: Any) -> None:
+    data = bytes(range(256)) * 10_000
+    store.put("r/big", data)
+    assert store.size("r/big") == len(data)
+    pieces = list(store.stream("r/big"))
+    assert b"".join(pieces) == data
+    assert len(pieces) > 1
+    for start, end in [(0, 1), (5, 5), (1, 2_000_000), (2_559_999, None), (2_559_990, 9_999_999), (3_000_000, None)]:
+        assert b"".join(store.stream("r/big", start, end)) == data[start:end]
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, None), (2, 1), (0, -1)])
+def test_what_is_no_range_is_an_error(store: Any, start: int, end: int | None) -> None:
+    store.put("r/x", b"abc")
+    with pytest.raises(UsageError, match="no range"):
+        store.stream("r/x", start, end)
+
+
+def test_a_stream_is_of_one_version(store: Any) -> None:
+    store.put("r/x", b"old" * 1_000_000)
+    pieces = store.stream("r/x")
+    first = next(pieces)
+    store.put("r/x", b"new")
+    assert first + b"".join(pieces) == b"old" * 1_000_000
+    store.stream("r/x")  # nobody reads it: nothing is left open
+
+
+def test_memory_and_folders_have_no_addresses(store: Any) -> None:
+    store.put("r/x", b"")
+    assert store.signed_url("r/x", 60, "x.csv") is None
+
+
 def test_an_unknown_key_is_an_error(store: Any) -> None:
-    with pytest.raises(UnknownNameError, match="there is no such"):
-        store.get("nobody/report.json")
+    store.put("some/folder/x", b"")
+    for read in (store.get, store.stream, store.size):
+        for key in ("nobody/report.json", "some/folder", "some/folder/x/y"):
+            with pytest.raises(UnknownNameError, match="there is no such"):
+                read(key)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,12 @@ class ArtifactStore(Protocol):
         """The bytes of an artifact; UnknownNameError when there is none."""
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes [start, end) of an artifact in pieces of at most a few MB; UnknownNameError when there is none."""
+        """The bytes [start, end) of an artifact in pieces of at most a few MB; fewer where it ends earlier.
+
+        Raises:
+            UnknownNameError: there is none; raised by the call, not by the first piece.
+            UsageError: `start` is negative, or `end` is before it.
+        """
 
     def size(self, key: str) -> int:
         """Bytes of an artifact; UnknownNameError when there is none."""
@@ -226,6 +231,15 @@ def check_key(key: str) -> str:
             do="Use a relative name with forward slashes, such as run1/report.json.",
         )
     return key
+
+
+def check_range(start: int, end: int | None) -> None:
+    """UsageError unless [start, end) is a range of bytes; it may be empty, and reach past the end of what is read."""
+    if start < 0 or (end is not None and end < start):
+        raise UsageError(
+            f"bytes {start} to {'the end' if end is None else end} are no range.",
+            do="Start at 0 or later, and end where it starts or later.",
+        )
 
 
 def media_type(key: str) -> str:

@@ -11,20 +11,22 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from synthloom.domain.artifact import Artifact
 from synthloom.domain.errors import CancelledError, OutputError, UnknownNameError
-from synthloom.ports import Content, check_key, media_type
+from synthloom.ports import Content, check_key, check_range, media_type
 
 PART = ".part"
 """The end of every temporary name."""
 
 _STALE_SECONDS = 86_400
+_PIECE = 1 << 20
 
 
 class LocalFolder:
@@ -71,12 +73,34 @@ class LocalFolder:
     def get(self, key: str) -> bytes:
         """The bytes of an artifact; UnknownNameError when there is none."""
         path = self._path(key)
-        try:
+        with _reading(path):
             return path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise UnknownNameError("there is no such file.", where=str(path), do="Check the folder's name.") from None
-        except OSError as error:
-            raise _output_error(error, path, "read") from None
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes [start, end) of an artifact in pieces of 1 MB; those of one version, whoever replaces it meanwhile.
+
+        Raises:
+            UnknownNameError: there is no such artifact.
+            UsageError: it is no range.
+        """
+        check_range(start, end)
+        pieces = _pieces(self._path(key), start, end)
+        next(pieces)  # opens the file: what is wrong with it is said now
+        return pieces
+
+    def size(self, key: str) -> int:
+        """Bytes of an artifact; UnknownNameError when there is none."""
+        path = self._path(key)
+        with _reading(path):
+            status = path.stat()
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError
+        return status.st_size
+
+    def signed_url(self, key: str, seconds: int, filename: str) -> str | None:  # noqa: ARG002  # the port's signature
+        """None: a folder has no addresses."""
+        check_key(key)
+        return None
 
     def list(self, prefix: str = "") -> tuple[str, ...]:
         """Keys that start with `prefix`, sorted; unfinished files do not count."""
@@ -192,6 +216,27 @@ class _HashingSink:
 
     def close(self) -> None:
         """The folder closes the file; a writer that closes its sink may do so."""
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise UnknownNameError("there is no such file.", where=str(path), do="Check the folder's name.") from None
+    except OSError as error:
+        raise _output_error(error, path, "read") from None
+
+
+def _pieces(path: Path, start: int, end: int | None) -> Iterator[bytes]:
+    """An empty piece once the file is open, then the bytes."""
+    with _reading(path), path.open("rb") as handle:
+        yield b""
+        handle.seek(start)
+        position = start
+        while piece := handle.read(_PIECE if end is None else min(_PIECE, end - position)):
+            position += len(piece)
+            yield piece
 
 
 def _rename(part: Path, target: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 
 from synthloom.domain.artifact import Artifact
 from synthloom.domain.errors import UnknownNameError
-from synthloom.ports import Content, check_key, media_type
+from synthloom.ports import Content, check_key, check_range, media_type
+
+_PIECE = 1 << 20
 
 
 class MemoryStore:
@@ -16,6 +19,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._bytes: dict[str, bytes] = {}
+        self._lock = threading.Lock()
 
     def put(self, key: str, content: Content) -> Artifact:
         """Store one artifact, replacing what stood there."""
@@ -24,7 +28,8 @@ class MemoryStore:
     def put_all(self, contents: Mapping[str, Content]) -> tuple[Artifact, ...]:
         """Store several artifacts: all of them, or none when one fails to be written."""
         written = {check_key(key): _written(content) for key, content in contents.items()}
-        self._bytes |= written
+        with self._lock:
+            self._bytes = self._bytes | written
         return tuple(
             Artifact(key=key, media_type=media_type(key), size=len(data), sha256=hashlib.sha256(data).hexdigest())
             for key, data in written.items()
@@ -32,9 +37,28 @@ class MemoryStore:
 
     def get(self, key: str) -> bytes:
         """The bytes of an artifact; UnknownNameError when there is none."""
-        if key not in self._bytes:
-            raise UnknownNameError("there is no such artifact.", where=key, do="List the store to see what it holds.")
-        return self._bytes[key]
+        try:
+            return self._bytes[check_key(key)]
+        except KeyError:
+            raise UnknownNameError(
+                "there is no such artifact.", where=key, do="List the store to see what it holds.",
+            ) from None
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes [start, end) of an artifact in pieces of 1 MB; UnknownNameError when there is none."""
+        check_range(start, end)
+        data = self.get(key)
+        stop = len(data) if end is None else min(end, len(data))
+        return (data[at : min(at + _PIECE, stop)] for at in range(start, stop, _PIECE))
+
+    def size(self, key: str) -> int:
+        """Bytes of an artifact; UnknownNameError when there is none."""
+        return len(self.get(key))
+
+    def signed_url(self, key: str, seconds: int, filename: str) -> str | None:  # noqa: ARG002  # the port's signature
+        """None: memory has no addresses."""
+        check_key(key)
+        return None
 
     def list(self, prefix: str = "") -> tuple[str, ...]:
         """Keys that start with `prefix`, sorted."""
@@ -46,7 +70,8 @@ class MemoryStore:
 
     def delete(self, key: str) -> None:
         """Remove an artifact; nothing happens when there is none."""
-        self._bytes.pop(key, None)
+        with self._lock:  # a new dictionary each time: whoever lists meanwhile goes on with the old one
+            self._bytes = {name: data for name, data in self._bytes.items() if name != key}
 
 
 def _written(content: Content) -> bytes:
