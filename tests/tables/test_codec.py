@@ -223,6 +223,29 @@ def test_parquet_keeps_its_own_dtypes() -> None:
     assert raw.frame["n"][2] == 2**60 + 1
 
 
+def test_parquet_keeps_pandas_nullable_types() -> None:
+    frame = pd.DataFrame({
+        "count": pd.array([1, 2, 3] * 30, dtype="Int64"), "small": pd.array([4, 5, None] * 30, dtype="UInt8"),
+        "share": pd.array([0.5, None, 1.5] * 30, dtype="Float64"),
+        "yes": pd.array([True, None, False] * 30, dtype="boolean"),
+        "plain": np.arange(90) % 7,
+    })
+    source, sink = io.BytesIO(), io.BytesIO()
+    frame.to_parquet(source)
+    raw = read_table(source.getvalue(), name="t.parquet")
+    assert raw.frame.dtypes.astype(str).to_dict() == frame.dtypes.astype(str).to_dict()
+    schema = infer_schema(raw)
+    write_parquet(coerce(raw, schema), schema, sink)
+    assert pd.read_parquet(io.BytesIO(sink.getvalue())).dtypes.to_dict() == frame.dtypes.to_dict()
+
+
+@pytest.mark.parametrize("metadata", [b"no JSON", b"[]", b"{}", b'{"columns": [3]}', b'{"columns": null}'])
+def test_strange_pandas_metadata_in_parquet_is_no_obstacle(metadata: bytes) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"a": [1, 2]}).replace_schema_metadata({b"pandas": metadata}), sink)
+    assert read_table(sink.getvalue(), name="t.parquet").frame["a"].tolist() == [1, 2]
+
+
 def test_a_dropped_parquet_column_may_be_nested() -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"a": [1, 2], "tags": [["x"], []], "b": ["u", "v"]}), sink)

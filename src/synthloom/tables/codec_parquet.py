@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from synthloom.domain.errors import TableError
 from synthloom.tables.archive import Limits, Payload, megabytes, unpacks_too_large
-from synthloom.tables.frames import arrow_to_pandas, check_names, refuse_nested
+from synthloom.tables.frames import NULLABLE, arrow_to_pandas, check_names, refuse_nested
 
 _BATCH_ROWS = 1 << 14
 
@@ -54,7 +54,21 @@ def read_parquet(payload: Payload, limits: Limits, drop: frozenset[str]) -> pd.D
     if drop & set(names):
         gaps = {n: pa.nulls(table.num_rows) for n in names if n in drop}
         table = pa.table({n: gaps[n] if n in gaps else table.column(n) for n in names})
-    return arrow_to_pandas(table, label)
+    return arrow_to_pandas(table, label).astype(_nullable(schema, wanted))
+
+
+def _nullable(schema: pa.Schema, wanted: list[str]) -> dict[str, str]:
+    """Columns that pandas wrote out of its nullable types: the file's own types cannot tell."""
+    try:
+        written = list((schema.pandas_metadata or {})["columns"])
+    except (ValueError, TypeError, KeyError):  # not written by pandas, or damaged: it is a hint only
+        return {}
+    said = {c.get("name"): str(c.get("numpy_type")) for c in written if isinstance(c, dict)}
+    return {n: said[n] for n in wanted if said.get(n) in NULLABLE and _holds(schema.field(n).type)}
+
+
+def _holds(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
 def _damaged(label: str) -> TableError:

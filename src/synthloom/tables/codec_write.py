@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from synthloom.domain.errors import OutputError
 from synthloom.domain.schema import Column, FileFormat, Kind, Schema
 from synthloom.tables.canonical import check_canonical
+from synthloom.tables.frames import NULLABLE
 from synthloom.tables.raw import RawTable
 from synthloom.tables.spelling import spell
 
@@ -187,14 +188,28 @@ def write_parquet(table: pd.DataFrame, schema: Schema, sink: BinaryIO) -> None:
 
     check_canonical(table, schema)
     arrays = [to_arrow(table[c.name], c) for c in schema]
-    pq.write_table(pa.table(arrays, names=list(schema.names)), sink, compression="zstd")
+    written = pa.table(arrays, names=list(schema.names)).replace_schema_metadata(
+        _pandas_types({c.name: c.dtype for c in schema if c.dtype is not None})
+    )
+    pq.write_table(written, sink, compression="zstd")
+
+
+def _pandas_types(dtypes: Mapping[str, str]) -> dict[bytes, bytes] | None:
+    """What tells pandas that columns were of its nullable types; the file's own types cannot."""
+    empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items() if dtype in NULLABLE})
+    if not len(empty.columns):
+        return None
+    found: dict[bytes, bytes] | None = pa.Schema.from_pandas(empty, preserve_index=False).metadata
+    return found
 
 
 def write_native_parquet(raw: RawTable, sink: BinaryIO) -> None:
     """Write a table that came as Parquet or as a frame as Parquet (zstd), its columns of the types they have."""
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pandas(raw.frame, preserve_index=False).replace_schema_metadata(None)
+    table = pa.Table.from_pandas(raw.frame, preserve_index=False).replace_schema_metadata(
+        _pandas_types({str(name): str(dtype) for name, dtype in raw.frame.dtypes.items()})
+    )
     pq.write_table(table, sink, compression="zstd")
 
 

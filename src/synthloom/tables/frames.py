@@ -28,6 +28,8 @@ _NULLABLE: dict[pa.DataType, Any] = {
     pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(), pa.uint32(): pd.UInt32Dtype(),
     pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype(),
 }  # fmt: skip
+NULLABLE = frozenset({*(str(dtype) for dtype in _NULLABLE.values()), "Float32", "Float64"})
+"""pandas' types for numbers and truth values that may be missing."""
 _PLAIN_OBJECTS = "str, int, float, bool, Decimal, date, datetime, time, timedelta or None"
 
 
