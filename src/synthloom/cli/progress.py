@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, Self
 
 from rich.console import Console
@@ -12,92 +12,9 @@ from rich.text import Text
 
 from synthloom.cli.output import printable, stderr_console
 from synthloom.domain import event as ev
+from synthloom.service.tracker import LOOP, TITLES, Tracker
 
-TITLES = {
-    "read": "Reading the table", "infer": "Understanding the columns", "split": "Setting rows aside",
-    "plan": "Choosing a method", "fit": "Learning", "sample": "Drawing rows", "refine": "Refining",
-    "measure": "Measuring", "verdict": "Judging", "report": "Drawing figures", "store": "Writing files",
-}
-"""Steps in a person's words."""
-
-WEIGHTS = {
-    "read": 1.0, "infer": 2.0, "split": 0.5, "plan": 0.2, "fit": 5.0, "sample": 3.0, "refine": 0.5, "measure": 45.0,
-    "verdict": 0.2, "report": 1.5, "store": 25.0,
-}
-"""How long steps take against each other, roughly, on tables of a few ten thousand rows: for the estimate only."""
-
-_LOOP = ("fit", "sample", "refine", "measure", "verdict")
 _HEARTBEAT = 10.0
-
-
-class Tracker:
-    """Turns events into how far the whole is, and how long it will take.
-
-    Args:
-        steps: The steps this command goes through, in order.
-        clock: Seconds.
-        weights: Over `WEIGHTS`, for a command that knows better.
-    """
-
-    def __init__(
-        self, steps: Sequence[str] = ev.STEPS, clock: Callable[[], float] = time.monotonic,
-        weights: Mapping[str, float] | None = None,
-    ) -> None:
-        self.steps = tuple(steps)
-        self._weights = WEIGHTS | dict(weights or {})
-        self.step: str | None = None
-        self.attempt = 1
-        self.message = ""
-        self._clock = clock
-        self._began = clock()
-        self._step_began = self._began
-        self._total = sum(self._weights.get(s, 1.0) for s in self.steps)
-        self._done = 0.0
-        self._within = 0.0
-        self._best = 0.0
-
-    def take(self, event: ev.Event) -> None:
-        """Account for one event."""
-        if isinstance(event, ev.StepStarted):
-            self._start(event)
-        elif isinstance(event, ev.Progress) and event.step == self.step:
-            self._within = max(self._within, event.fraction)
-            self.message = event.message
-        elif isinstance(event, ev.StepFinished) and event.step == self.step:
-            self._within = 1.0
-
-    @property
-    def fraction(self) -> float:
-        """How far the whole is, 0 to 1; never goes back within an attempt."""
-        weight = self._weights.get(self.step or "", 1.0) if self.step else 0.0
-        self._best = max(self._best, min((self._done + weight * self._within) / self._total, 1.0))
-        return self._best
-
-    @property
-    def step_seconds(self) -> float:
-        """Seconds since the running step began."""
-        return self._clock() - self._step_began
-
-    @property
-    def left(self) -> float | None:
-        """Seconds left, estimated; None while there is too little to go by."""
-        elapsed = self._clock() - self._began
-        if elapsed < 1.0 or self.fraction < 0.02:
-            return None
-        return elapsed * (1.0 - self.fraction) / self.fraction
-
-    def _start(self, event: ev.StepStarted) -> None:
-        if event.attempt > self.attempt:
-            self.attempt = event.attempt
-            self._total += sum(self._weights[s] for s in _LOOP)
-            self._best = 0.0
-            self._done += self._weights.get(self.step or "", 0.0)
-        elif event.step in self.steps:
-            extra = (self.attempt - 1) * sum(self._weights[s] for s in _LOOP)
-            ahead = self.steps[: self.steps.index(event.step)]
-            self._done = max(self._done, extra + sum(self._weights.get(s, 1.0) for s in ahead))
-        self.step, self._within, self.message = event.step, 0.0, ""
-        self._step_began = self._clock()
 
 
 class Display(Protocol):
@@ -226,7 +143,7 @@ def describe(tracker: Tracker) -> str:
     """The running step in words."""
     if tracker.step is None:
         return "Starting"
-    title = _title(tracker.step, tracker.attempt if tracker.step in _LOOP else 1)
+    title = _title(tracker.step, tracker.attempt if tracker.step in LOOP else 1)
     return f"{title}: {printable(tracker.message)}" if tracker.message else title
 
 
