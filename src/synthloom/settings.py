@@ -67,8 +67,8 @@ class Settings(BaseModel):
 
     home: str | None = Field(
         None, alias="SYNTHLOOM_HOME", min_length=1,
-        description="Folder of the server's database, its files and the backends' interpreters; unset: synthloom/ in the "
-        "user's data folder.",
+        description="Folder of the server's database, its files and the backends' interpreters; unset: synthloom/ in "
+        "the user's data folder.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="SYNTHLOOM_LOG_LEVEL", description="Least level of what server and worker log: debug, info, "
@@ -157,11 +157,21 @@ class Settings(BaseModel):
         50_000_000, alias="SYNTHLOOM_TABLE_CELLS", ge=1, description="Most cells (rows times columns) of an upload.",
     )
     rate_limit: int = Field(
-        600, alias="SYNTHLOOM_RATE_LIMIT", ge=1, description="Requests one client may make in a minute.",
+        600, alias="SYNTHLOOM_RATE_LIMIT", ge=1,
+        description="Requests one client may make in a minute, where clients say who they are.",
+    )
+    session_secret: SecretStr | None = Field(
+        None, alias="SYNTHLOOM_SESSION_SECRET", min_length=16,
+        description="What the page's sessions are signed with, the same in every server behind one address; unset: a "
+        "new one at each start, so that people log in again.",
     )
     report_service: str | None = Field(
         None, alias="SYNTHLOOM_REPORT_SERVICE",
         description="Address of a report service that draws PDFs; unset: the server draws them itself.",
+    )
+    report_token: SecretStr | None = Field(
+        None, alias="SYNTHLOOM_REPORT_TOKEN", min_length=16,
+        description="What a server must show to the report service, in both; it may be unset on loopback only.",
     )
     # backends
     backends: str = Field(
@@ -238,8 +248,13 @@ def likely_misspelt(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 def _explained(error: ValidationError) -> UsageError:
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0])
-    value: Any = first["input"]
+    secret = "SecretStr" in str(Settings.model_fields[_field_of(name)].annotation)
+    value: Any = "the value" if secret else repr(first["input"])
     return UsageError(
-        f"{value!r} cannot be used: {first['msg'].lower()}.", where=f"environment variable {name}",
+        f"{value} cannot be used: {first['msg'].lower()}.", where=f"environment variable {name}",
         do=f"{variables().get(name, '')} Unset it to use the default.",
     )
+
+
+def _field_of(variable: str) -> str:
+    return next(name for name, field in Settings.model_fields.items() if variable in (name, field.alias))

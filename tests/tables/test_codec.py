@@ -502,3 +502,20 @@ def test_a_parquet_table_keeps_types_and_cells_over_the_whole_road() -> None:
 def test_too_many_cells_are_refused(cells: int) -> None:
     with pytest.raises(TableError, match="cells"):
         read_table(b"a,b\n" + b"1,2\n" * cells, limits=Limits(max_cells=3))
+
+
+@pytest.mark.parametrize("cells", [
+    ["1.10E-07", "2.00E+10", "3.50E+00"],
+    ["1.1E-07", "3.5E-09", "0.25"],
+    ["1.1e-07", "3.5e-09", "0.25"],
+    ["PT0H28M", "PT1H0M", "PT3H5M"],
+    ["PT28M", "PT1H", "PT0S"],
+    ["P0DT0H28M0S", "P1DT1H0M5S", "P2DT0H0M1S"],
+])  # fmt: skip
+def test_exponents_and_durations_are_written_as_they_were(cells: list[str]) -> None:
+    content = ("a,b\n" + "".join(f"{cell},x{i % 3}\n" for i, cell in enumerate(cells * 20))).encode()
+    raw, sink = read_table(content, name="t.csv"), io.BytesIO()
+    schema = infer_schema(raw)
+    write_csv(coerce(raw, schema), schema, sink)
+    assert schema["a"].kind in (Kind.DECIMAL, Kind.DURATION)
+    assert sink.getvalue() == content

@@ -60,6 +60,7 @@ class TextFormat(_Frozen):
         None, description="Digits always shown after the decimal mark; None: as many as needed."
     )
     exponent: bool = Field(False, description="Very small and large numbers are written like 1e-07.")
+    exponent_mark: Literal["e", "E"] = "e"
     mantissa: int | None = Field(
         None, ge=0, le=17, description="Every number has an exponent, and so many digits after the mark."
     )
@@ -73,6 +74,9 @@ class TextFormat(_Frozen):
     datetime_format: str | None = Field(None, description="strftime pattern; %f stands for `fraction_digits` digits.")
     fraction_digits: int = Field(0, ge=0, le=9, description="Digits of a second's fraction.")
     duration_style: Literal["clock", "clock_minutes", "days_clock", "iso8601"] = "clock"
+    duration_units: str = Field(
+        "", pattern="^D?H?M?S?$", description="Units that an ISO 8601 duration is written with even when they are zero."
+    )
 
 
 class IdentifierPattern(_Frozen):

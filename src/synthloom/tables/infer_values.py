@@ -15,6 +15,7 @@ from synthloom.tables.infer_words import truth_column, words_column
 from synthloom.tables.parse_numbers import (
     Numbers,
     decimal_places,
+    exponent_mark,
     guess_number_format,
     mantissa_places,
     read_numbers,
@@ -24,6 +25,7 @@ from synthloom.tables.parse_times import (
     DAY,
     Times,
     check_format,
+    duration_units,
     guess_duration_style,
     guess_time_format,
     read_durations,
@@ -57,7 +59,7 @@ def numbers_column(
         widths = {len(t.strip()) for t in texts.to_pylist()}
         style = style.model_copy(update={"zero_pad": max(widths)})
     text = style.model_copy(update={
-        "decimals": always, "exponent": bool(numbers.exponent.any()),
+        "decimals": always, "exponent": bool(numbers.exponent.any()), "exponent_mark": exponent_mark(texts, numbers),
         "mantissa": mantissa_places(texts, numbers, style),
     })
     per_cell = np.zeros(len(gone), dtype="int64")
@@ -191,7 +193,10 @@ def durations_found(cells: Cells, gone: np.ndarray, spot: Spot) -> Found | None:
 
     def make() -> Column:
         _notice_cut(times, spot)
-        text = TextFormat(duration_style=style, fraction_digits=min(times.fraction_digits, 6))
+        text = TextFormat(
+            duration_style=style, fraction_digits=min(times.fraction_digits, 6),
+            duration_units=duration_units(keep(texts, times.ok)) if style == "iso8601" else "",
+        )
         reason = f"every filled cell is a duration written as {how}"
         return make_column(cells, gone, spot, Kind.DURATION, reason, text=text, n_unique=count_distinct(times.micros))
 

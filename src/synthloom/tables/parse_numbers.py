@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -195,6 +196,12 @@ def mantissa_places(texts: Texts, numbers: Numbers, style: TextFormat) -> int | 
     parts = pc.extract_regex(keep(texts, numbers.ok), rf"[0-9](?:{mark}(?P<f>[0-9]*))?[eE]")
     places = pc.unique(pc.binary_length(pc.struct_field(parts, "f"))).to_pylist()
     return places[0] if len(places) == 1 and places[0] is not None and places[0] <= 17 else None
+
+
+def exponent_mark(texts: Texts, numbers: Numbers) -> Literal["e", "E"]:
+    """The letter that most exponents are written with."""
+    powers = keep(texts, numbers.exponent)
+    return "E" if len(powers) and to_bool(pc.match_substring_regex(powers, "[0-9.]E")).mean() > 0.5 else "e"
 
 
 def float_places(values: np.ndarray, single: bool = False) -> int | None:

@@ -334,6 +334,16 @@ def guess_duration_style(texts: Texts) -> DurationStyle | None:
     return style if style is not None and shares[style] >= 0.5 else None
 
 
+def duration_units(texts: Texts) -> str:
+    """The units (of D, H, M, S) that every ISO 8601 duration is written with, and one of them as zero; else none.
+
+    A table of short trips may say PT0H28M; where no unit is ever zero, only those that are needed are written.
+    """
+    zero = bool(to_bool(pc.match_substring_regex(texts, r"(^|[A-Z])0+[DHMS]")).any())
+    everywhere = {u for u in "DHMS" if bool(to_bool(pc.match_substring_regex(texts, rf"[0-9]{u}")).all())}
+    return "".join(u for u in "DHMS" if u in everywhere) if zero else ""
+
+
 def read_durations(texts: Texts, style: DurationStyle) -> Times:
     """Read distinct texts as durations; `micros` is their length.
 

@@ -107,6 +107,8 @@ def _spell_decimals(numbers: np.ndarray, column: Column) -> list[str]:
         words = [f"{x:.{most}f}" for x in numbers.tolist()]
         if most > least:
             words = [_cut_zeros(w, most - least) for w in words]
+    if text.exponent_mark == "E":
+        words = [w.replace("e", "E") for w in words]
     if text.decimal_mark == "." and not (text.thousands_mark or text.prefix or text.suffix or text.zero_pad):
         return words
     return [_dress(w, text) for w in words]
@@ -130,7 +132,7 @@ def _cut_zeros(word: str, at_most: int) -> str:
 
 def _dress(word: str, text: TextFormat) -> str:
     sign, word = ("-", word[1:]) if word.startswith("-") else ("", word)
-    number, exponent, power = word.partition("e")
+    number, exponent, power = word.partition(text.exponent_mark)
     whole, point, fraction = number.partition(".")
     if text.thousands_mark and not exponent:
         whole = f"{int(whole):,}".replace(",", text.thousands_mark)
@@ -288,10 +290,11 @@ def _offsets(offset: np.ndarray | None, n: int, colon: str) -> list[str]:
 def _durations(series: pd.Series, column: Column) -> pa.Array:
     values = pa.array(series.to_numpy(dtype="timedelta64[us]").astype("int64"), mask=_missing(series))
     style, digits = column.text.duration_style, column.text.fraction_digits
-    return _by_distinct(values, lambda micros: [spell_duration(m, style, digits) for m in micros.tolist()])
+    units = column.text.duration_units
+    return _by_distinct(values, lambda micros: [spell_duration(m, style, digits, units) for m in micros.tolist()])
 
 
-def spell_duration(micros: int, style: str, fraction_digits: int = 0) -> str:
+def spell_duration(micros: int, style: str, fraction_digits: int = 0, units: str = "") -> str:
     """A span of time.
 
     Args:
@@ -299,6 +302,7 @@ def spell_duration(micros: int, style: str, fraction_digits: int = 0) -> str:
         style: clock (30:05:09), clock_minutes (30:05), days_clock (1 days 06:05:09, days rounded down as pandas does)
             or iso8601 (P1DT6H5M9S).
         fraction_digits: Digits of a second's fraction, 0 to 9.
+        units: Of iso8601: those of D, H, M, S that are written even when they are zero.
     """
     if style == "days_clock":
         days, rest = divmod(micros, _DAY)
@@ -310,9 +314,11 @@ def spell_duration(micros: int, style: str, fraction_digits: int = 0) -> str:
         return f"{sign}{micros // 3_600_000_000:02d}:{micros // 60_000_000 % 60:02d}"
     days, rest = divmod(micros, _DAY)
     hours, minutes, seconds = rest // 3_600_000_000, rest // 60_000_000 % 60, rest // 1_000_000 % 60
-    tail = f"{seconds}{_fraction(rest, fraction_digits)}S" if seconds or rest % 1_000_000 or not micros else ""
-    clock = (f"{hours}H" if hours else "") + (f"{minutes}M" if minutes else "") + tail
-    return f"{sign}P{f'{days}D' if days else ''}{f'T{clock}' if clock else ''}"
+    units = units or ("" if micros else "S")  # nothing at all would be no duration
+    written = seconds or rest % 1_000_000 or "S" in units
+    tail = f"{seconds}{_fraction(rest, fraction_digits)}S" if written else ""
+    clock = (f"{hours}H" if hours or "H" in units else "") + (f"{minutes}M" if minutes or "M" in units else "") + tail
+    return f"{sign}P{f'{days}D' if days or 'D' in units else ''}{f'T{clock}' if clock else ''}"
 
 
 def _hms(micros: int, fraction_digits: int) -> str:
