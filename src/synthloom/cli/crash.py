@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
 from synthloom.domain.errors import SynthloomError
+from synthloom.service.traces import crash_text
 from synthloom.settings import Settings
 
 
@@ -33,27 +33,6 @@ def crash_error(error: BaseException, *, debug: bool = False) -> SynthloomError:
         f"something unexpected went wrong ({kind}): a defect in Synthloom, not in your table.",
         do=f"Please report it with the log, which holds no data: {path}",
     )
-
-
-def crash_text(error: BaseException) -> str:
-    """Kinds and places of an exception and its causes, innermost last; no messages."""
-    lines = [f"synthloom, Python {sys.version.split()[0]}, {datetime.now(UTC).isoformat(timespec='seconds')}"]
-    for link in _chain(error):
-        lines.append(f"{type(link).__module__}.{type(link).__name__} (message left out, it may quote data)")
-        lines += [
-            f"  {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
-            for frame in traceback.extract_tb(link.__traceback__)
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    links: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in links:
-        links.append(link)
-        link = link.__cause__ or link.__context__
-    return links
 
 
 def _write(text: str) -> Path:

@@ -171,8 +171,8 @@ class ForbiddenError(SynthloomError):
     exit_code = 11
 
 
-class TooLargeError(InputError):
-    """What was sent is larger than this service takes."""
+class TooLargeError(TableError):
+    """What was given is larger than is taken here."""
 
     code = "too_large"
     http_status = 413

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
-from synthloom.domain.errors import TableError, UsageError
+from synthloom.domain.errors import TableError, TooLargeError, UsageError
 
 SUPPORTED = "CSV, TSV, Parquet and Excel (.xlsx), each also inside .gz or a .zip that holds nothing else"
 _MEBI = 1024**2
@@ -174,15 +174,15 @@ def _drain(stream: BinaryIO, label: str, limits: Limits) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _too_large(label: str, limits: Limits) -> TableError:
-    return TableError(
+def _too_large(label: str, limits: Limits) -> TooLargeError:
+    return TooLargeError(
         f"the file is larger than {megabytes(limits.max_bytes)}.", where=label, do="Take a sample of its rows."
     )
 
 
-def unpacks_too_large(label: str, limits: Limits) -> TableError:
+def unpacks_too_large(label: str, limits: Limits) -> TooLargeError:
     """The error for a file that is small on disk and too large in memory."""
-    return TableError(
+    return TooLargeError(
         f"the file unpacks to more than {megabytes(limits.max_unpacked_bytes)}.",
         where=label,
         do="Take a sample of its rows.",

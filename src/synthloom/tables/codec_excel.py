@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from synthloom.domain.errors import MissingDependencyError, TableError
+from synthloom.domain.errors import MissingDependencyError, TableError, TooLargeError
 from synthloom.tables.archive import Limits, Payload, megabytes, unpacks_too_large
 from synthloom.tables.frames import check_names
 
@@ -90,7 +90,7 @@ def _grid(sheet: Any, label: str, limits: Limits) -> tuple[int, list[tuple[Any, 
             continue
         cells += len(row)
         if cells > limits.max_cells:
-            raise TableError(f"a sheet has more than {limits.max_cells:,} cells.", where=label, do="Take a sample.")
+            raise TooLargeError(f"a sheet has more than {limits.max_cells:,} cells.", where=label, do="Take a sample.")
         rows.append(row)
         last = len(rows) if row else last
     return first, rows[:last]

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from synthloom.domain.errors import TableError
+from synthloom.domain.errors import TableError, TooLargeError
 from synthloom.tables.archive import Limits, Payload, megabytes, unpacks_too_large
 from synthloom.tables.frames import NULLABLE, arrow_to_pandas, check_names, refuse_nested
 
@@ -38,7 +38,7 @@ def read_parquet(payload: Payload, limits: Limits, drop: frozenset[str]) -> pd.D
     check_names(names, label, limits, what="file")
     refuse_nested(pa.schema([schema.field(n) for n in names]), label, drop)
     if rows * len(names) > limits.max_cells:
-        raise TableError(
+        raise TooLargeError(
             f"{rows:,} rows of {len(names):,} columns are more than {limits.max_cells:,} cells.",
             where=label,
             do="Take a sample of its rows.",

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from synthloom.domain.errors import TableError
+from synthloom.domain.errors import TableError, TooLargeError
 from synthloom.domain.schema import FileFormat
 from synthloom.tables.archive import Limits, Payload, megabytes
 from synthloom.tables.dialect import Dialect, Record, cell_text, detect, records
@@ -143,7 +143,7 @@ def _parse(text: _Text) -> pa.Table:
         return pa.table({k: pa.array([], pa.large_string()) for k in keys})
     lines = max(data.count(b"\n", text.body), data.count(b"\r", text.body))
     if lines * columns > text.limits.max_cells:
-        raise TableError(
+        raise TooLargeError(
             f"about {lines:,} rows of {columns:,} columns are more than {text.limits.max_cells:,} cells.",
             where=text.label,
             do="Take a sample of its rows.",

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synthloom.domain.errors import TableError, UsageError
+from synthloom.domain.errors import TableError, TooLargeError, UsageError
 from synthloom.tables.archive import Limits
 
 Library = Literal["pandas", "polars"]
@@ -174,7 +174,7 @@ def check_frame(frame: pd.DataFrame, name: str = "the frame", limits: Limits = _
             do="Give a table with more rows.",
         )
     if frame.size > limits.max_cells:
-        raise TableError(
+        raise TooLargeError(
             f"{len(frame):,} rows of {frame.shape[1]:,} columns are more than {limits.max_cells:,} cells.",
             where=name,
             do="Take a sample of its rows.",
@@ -214,7 +214,7 @@ def check_names(names: list[str], label: str, limits: Limits, *, what: str = "he
         what: Where the names stand: header or frame.
     """
     if len(names) > limits.max_columns:
-        raise TableError(
+        raise TooLargeError(
             f"the {what} has {len(names):,} columns; at most {limits.max_columns:,} are read.",
             where=label,
             do="Keep the columns that matter.",
