@@ -36,7 +36,8 @@ class ArtifactStore(Protocol):
     """Where a run's files go. Keys are `{run_id}/synthetic.csv` and the like (`artifact_key`).
 
     A reader never sees a half-written artifact: `put` shows the new content whole or not at all, whatever happens
-    in between. A full disk, a missing permission or a lost connection is an `OutputError`.
+    in between. A full disk or a missing permission is an `OutputError`; a store that cannot be reached, or lets nobody
+    in, is a `StorageUnavailableError`. `testing/check_store.py` holds an adapter to what is said here.
     """
 
     def put(self, key: str, content: Content) -> Artifact:
@@ -64,6 +65,9 @@ class ArtifactStore(Protocol):
 
     def list(self, prefix: str = "") -> tuple[str, ...]:
         """Keys that start with `prefix`, sorted."""
+
+    def keys_older_than(self, seconds: float) -> tuple[str, ...]:
+        """Keys written longer ago than so many seconds, sorted: to find what nobody points to."""
 
     def exists(self, key: str) -> bool:
         """Whether an artifact stands under this key."""

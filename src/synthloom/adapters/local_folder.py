@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import secrets
 import stat
@@ -18,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from synthloom.adapters._sink import HashingSink
 from synthloom.domain.artifact import Artifact
 from synthloom.domain.errors import CancelledError, OutputError, UnknownNameError
 from synthloom.ports import Content, check_key, check_range, media_type
@@ -27,6 +27,7 @@ PART = ".part"
 
 _STALE_SECONDS = 86_400
 _PIECE = 1 << 20
+_PATIENCE = 3
 
 
 class LocalFolder:
@@ -104,23 +105,34 @@ class LocalFolder:
 
     def list(self, prefix: str = "") -> tuple[str, ...]:
         """Keys that start with `prefix`, sorted; unfinished files do not count."""
+        return tuple(sorted(key for key, _ in self._files(prefix)))
+
+    def keys_older_than(self, seconds: float) -> tuple[str, ...]:
+        """Keys written longer ago than so many seconds, sorted."""
+        limit = time.time() - seconds
         found = []
-        for folder, _, names in os.walk(self.root):
-            relative = Path(folder).relative_to(self.root)
-            found += [(relative / name).as_posix() for name in names if not name.endswith(PART)]
-        return tuple(sorted(key for key in found if key.startswith(prefix)))
+        for key, path in self._files(""):
+            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                if path.stat().st_mtime <= limit:
+                    found.append(key)
+        return tuple(sorted(found))
 
     def exists(self, key: str) -> bool:
         """Whether an artifact stands under this key."""
         return self._path(key).is_file()
 
     def delete(self, key: str) -> None:
-        """Remove an artifact; nothing happens when there is none."""
+        """Remove an artifact, and the folders that are empty then; nothing happens when there is none."""
         path = self._path(key)
         try:
-            path.unlink(missing_ok=True)
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return
         except OSError as error:
             raise _output_error(error, path, "removed") from None
+        with self._lock, contextlib.suppress(OSError):  # not empty: it stays, and so do those above it
+            for folder in path.parents[: key.count("/")]:
+                folder.rmdir()
 
     def close(self) -> None:
         """Remove everything unfinished and refuse further writing: for a process that is about to stop.
@@ -139,6 +151,18 @@ class LocalFolder:
     def _path(self, key: str) -> Path:
         return self.root.joinpath(*check_key(key).split("/"))
 
+    def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:
+        """Finished files whose key starts with `prefix`; only the folder that the prefix names is walked."""
+        parts = prefix.split("/")[:-1]
+        if any(part in ("", ".", "..") for part in parts):
+            return
+        for folder, _, names in os.walk(self.root.joinpath(*parts)):
+            for name in names:
+                path = Path(folder, name)
+                key = path.relative_to(self.root).as_posix()
+                if key.startswith(prefix) and not name.endswith(PART):
+                    yield key, path
+
     def _check_open(self) -> None:
         if self._closed:
             raise CancelledError("the run was cancelled before its files were written.")
@@ -148,12 +172,11 @@ class LocalFolder:
         try:
             with self._lock:
                 self._check_open()
-                self._make_folder(target.parent)
-                handle = part.open("xb")
+                handle = self._open_part(part)
                 self._parts.add(part)
                 parts[key] = part
             with handle:
-                sink = _HashingSink(handle)
+                sink = HashingSink(handle)
                 if isinstance(content, bytes):
                     sink.write(content)
                 else:
@@ -163,6 +186,13 @@ class LocalFolder:
         except OSError as error:
             raise _output_error(error, target, "written") from None
         return Artifact(key=key, media_type=media_type(key), size=sink.size, sha256=sink.hash.hexdigest())
+
+    def _open_part(self, part: Path) -> BinaryIO:
+        for _ in range(_PATIENCE):
+            self._make_folder(part.parent)
+            with contextlib.suppress(FileNotFoundError):  # another process has just removed the empty folder
+                return part.open("xb")
+        return part.open("xb")
 
     def _make_folder(self, folder: Path) -> None:
         missing = []
@@ -181,41 +211,6 @@ class LocalFolder:
                 part.unlink()
         with self._lock:
             self._parts -= parts
-
-
-class _HashingSink:
-    """A write-only binary file that counts and hashes what goes through it."""
-
-    def __init__(self, handle: BinaryIO) -> None:
-        self._handle = handle
-        self.hash = hashlib.sha256()
-        self.size = 0
-        self.closed = False  # pyarrow asks
-
-    def write(self, data: bytes) -> int:
-        self._handle.write(data)
-        self.hash.update(data)
-        size = memoryview(data).nbytes
-        self.size += size
-        return size
-
-    def tell(self) -> int:
-        return self.size
-
-    def flush(self) -> None:
-        self._handle.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        """The folder closes the file; a writer that closes its sink may do so."""
 
 
 @contextlib.contextmanager

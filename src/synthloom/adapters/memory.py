@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 
@@ -19,6 +20,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._bytes: dict[str, bytes] = {}
+        self._times: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def put(self, key: str, content: Content) -> Artifact:
@@ -30,6 +32,7 @@ class MemoryStore:
         written = {check_key(key): _written(content) for key, content in contents.items()}
         with self._lock:
             self._bytes = self._bytes | written
+            self._times |= dict.fromkeys(written, time.time())
         return tuple(
             Artifact(key=key, media_type=media_type(key), size=len(data), sha256=hashlib.sha256(data).hexdigest())
             for key, data in written.items()
@@ -64,6 +67,12 @@ class MemoryStore:
         """Keys that start with `prefix`, sorted."""
         return tuple(sorted(key for key in self._bytes if key.startswith(prefix)))
 
+    def keys_older_than(self, seconds: float) -> tuple[str, ...]:
+        """Keys written longer ago than so many seconds, sorted."""
+        limit = time.time() - seconds
+        with self._lock:
+            return tuple(sorted(key for key, at in self._times.items() if at <= limit))
+
     def exists(self, key: str) -> bool:
         """Whether an artifact stands under this key."""
         return key in self._bytes
@@ -72,6 +81,7 @@ class MemoryStore:
         """Remove an artifact; nothing happens when there is none."""
         with self._lock:  # a new dictionary each time: whoever lists meanwhile goes on with the old one
             self._bytes = {name: data for name, data in self._bytes.items() if name != key}
+            self._times.pop(key, None)
 
 
 def _written(content: Content) -> bytes:
