@@ -156,7 +156,7 @@ class RunLedger(Protocol):
         """
 
     def append_events(self, lease: Lease, events: Sequence[tuple[datetime, Event]]) -> int:
-        """Number and keep events; the last number. Progress also moves the run's `step` and `progress`.
+        """Number and keep events; the last number. Progress moves the run's `step` and `progress`, a step that starts too.
 
         Raises:
             LeaseLostError: as above; nothing is kept.
@@ -214,9 +214,14 @@ class AccessBook(Protocol):
 
 def artifact_key(run_id: str, name: str) -> str:
     """The key of a run's artifact, such as `a1b2/synthetic.csv`."""
+    return check_key(f"{check_run_id(run_id)}/{name}")
+
+
+def check_run_id(run_id: str) -> str:
+    """The id itself if it can begin a key; UsageError otherwise."""
     if "/" in run_id:
         raise UsageError(f"run id {run_id!r} holds a slash.", do="Use letters, digits, dots, dashes.")
-    return check_key(f"{run_id}/{name}")
+    return check_key(run_id)
 
 
 def check_key(key: str) -> str:
