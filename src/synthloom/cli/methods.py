@@ -20,37 +20,19 @@ def methods(
     debug: opt.DebugOption = False,
 ) -> Answer:
     """List the methods with their parameters, or one of them."""
-    from synthloom.registry import broken_methods, lacking, resolve_method
-    from synthloom.registry import methods as installed
+    from synthloom.service.catalog import method_list
 
-    chosen = [resolve_method(name)] if name is not None else list(installed().values())
-    missing = {method.info.name: error.text() for method in chosen if (error := lacking(method)) is not None}
-    found = [_describe(method) | {"available": method.info.name not in missing} for method in chosen]
-    broken = {} if name is not None else {key: error.text() for key, error in broken_methods().items()}
+    found, missing = method_list(name)
 
     def show(console: Console) -> None:
         for position, method in enumerate(found):
             if position:
                 console.print()
             _show(console, method, missing.get(method["name"]))
-        for key, reason in broken.items():
-            console.print(f"\n{key}: cannot be used here. {reason}")
+        for key in missing.keys() - {method["name"] for method in found}:
+            console.print(f"\n{key}: cannot be used here. {missing[key]}")
 
-    return Answer(result={"methods": found, "unavailable": missing | broken}, show=show)
-
-
-def _describe(method: Any) -> dict[str, Any]:
-    info, schema = method.info, method.Params.model_json_schema()
-    return {
-        "name": info.name, "aliases": list(info.aliases), "title": info.title, "summary": info.summary,
-        "paper": info.paper, "dp": info.dp, "conditional": info.conditional,
-        "imputes": info.imputes, "needs": info.needs,
-        "params": [
-            {"name": name, "default": part.get("default"), "description": part.get("description", ""), "schema": part}
-            for name, part in schema.get("properties", {}).items()
-        ],
-        "privacy_levels": {level: method.privacy_params(level) for level in ("low", "default", "high")},
-    }
+    return Answer(result={"methods": found, "unavailable": missing}, show=show)
 
 
 def _show(console: Console, method: dict[str, Any], missing: str | None) -> None:

@@ -1,0 +1,54 @@
+"""What can be asked for here, for people and programs: methods with their parameters, and backends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synthloom.registry import Backends
+
+
+def method_list(name: str | None = None) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Every method (or the one of a name or alias), JSON-safe, and why some cannot be used here, by name.
+
+    Raises:
+        UnknownNameError: no method answers to `name`.
+    """
+    from synthloom.registry import broken_methods, lacking, methods, resolve_method
+
+    chosen = [resolve_method(name)] if name is not None else list(methods().values())
+    missing = {method.info.name: error.text() for method in chosen if (error := lacking(method)) is not None}
+    found = [describe_method(method) | {"available": method.info.name not in missing} for method in chosen]
+    broken = {} if name is not None else {key: error.text() for key, error in broken_methods().items()}
+    return found, missing | broken
+
+
+def describe_method(method: Any) -> dict[str, Any]:
+    """A method's info, parameters and what the privacy levels stand for, JSON-safe."""
+    info, schema = method.info, method.Params.model_json_schema()
+    return {
+        "name": info.name, "aliases": list(info.aliases), "title": info.title, "summary": info.summary,
+        "paper": info.paper, "dp": info.dp, "conditional": info.conditional,
+        "imputes": info.imputes, "needs": info.needs,
+        "params": [
+            {"name": name, "default": part.get("default"), "description": part.get("description", ""), "schema": part}
+            for name, part in schema.get("properties", {}).items()
+        ],
+        "privacy_levels": {level: method.privacy_params(level) for level in ("low", "default", "high")},
+    }
+
+
+def backend_list(backends: Backends | None = None) -> list[dict[str, Any]]:
+    """Backends in the order in which `auto` looks through them, JSON-safe, and why one cannot be used here."""
+    from synthloom.registry import NATIVE_ONLY
+
+    known = backends or NATIVE_ONLY
+    found = []
+    for name in known.names:
+        other = known.others.get(name)
+        reason = None if other is None else other.unavailable()
+        found.append({
+            "name": name, "title": name if other is None else other.title, "in_order": name in known.order,
+            "available": reason is None, "reason": None if reason is None else reason.text(),
+        })
+    return found
