@@ -102,7 +102,7 @@ def test_a_class_can_be_given_in_place_of_a_name():
 
 def test_only_the_backends_of_this_release_are_available():
     assert create_synthesizer("im", known=KNOWN).backend == "native"
-    with pytest.raises(UsageError, match="'sdv' is not available"):
+    with pytest.raises(UsageError, match="no backend is called 'sdv'"):
         create_synthesizer("im", backend="sdv", known=KNOWN)
 
 

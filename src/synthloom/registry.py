@@ -1,14 +1,16 @@
-"""Who answers to which name: methods and metrics, and synthesizers made from them.
+"""Who answers to which name: methods, metrics and backends, and synthesizers made from them.
 
 Methods are entry points of the group `synthloom.methods`, so another package can bring its own. Every function takes
-`known`, a mapping of names to method classes, to use in their place.
+`known`, a mapping of names to method classes, to use in their place. Backends, which make methods out of other
+packages, are handed down by whoever knows the settings (`Backends`).
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -24,23 +26,58 @@ from synthloom.domain.errors import (
     UnknownNameError,
     UsageError,
 )
-from synthloom.domain.event import Emit, Fallback, ignore
+from synthloom.domain.event import Emit, Event, Fallback, Notice, ignore
 from synthloom.domain.plan import PrivacyLevel
 from synthloom.domain.run import DPRequest
 from synthloom.methods.contract import Method
+from synthloom.methods.synonyms import all_names
 from synthloom.synthesizer import Synthesizer
 
 if TYPE_CHECKING:
     from synthloom.metrics.contract import Metric
 
 GROUP = "synthloom.methods"
-BACKENDS = ("native",)
-"""Backends of this release, in the order in which `auto` prefers them."""
 
 EXTRAS: Mapping[str, str] = {"neural": "torch"}
 """An extra that methods may need → the module that it brings."""
 
+NATIVE = "native"
+"""The backend of the methods of this package and of those that plug into it."""
+
 AnyMethod = type[Method[Any]]
+
+
+class Backend(ABC):
+    """Who makes methods out of another package.
+
+    Attributes:
+        name: What it is asked for by.
+        title: Its name for people.
+    """
+
+    name: str
+    title: str
+
+    @abstractmethod
+    def unavailable(self) -> SynthloomError | None:
+        """Why it cannot be used here (MissingDependencyError: it is not installed); None where it can. Quick."""
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The methods that it is known to have, installed or not."""
+
+    @abstractmethod
+    def method(self, name: str) -> AnyMethod:
+        """The method of a name; only asked where it is available.
+
+        Raises:
+            UnknownNameError: it has none of that name.
+            BackendError: its interpreter does not answer.
+        """
+
+    @abstractmethod
+    def methods(self) -> dict[str, AnyMethod]:
+        """Methods that may be chosen from without being named; only asked where it is available."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +111,213 @@ def lacking(method: AnyMethod) -> MissingDependencyError | None:
         f"the method {method.info.name} needs {module}, which is not installed.", where=f"method {method.info.name}",
         do=f"Install it with: pip install 'synthloom[{extra}]'",
     )
+
+
+@dataclass(frozen=True)
+class Backends:
+    """Who may implement a method, and in which order they are asked.
+
+    Attributes:
+        order: Names, first the one asked first.
+        others: Backends beside `native`, by name.
+        only: The one backend allowed, if there is but one.
+        asked: Whether a person has set the order; then a step past a backend that is not installed is a fall.
+        metrics: What they measure beside our metrics.
+    """
+
+    order: tuple[str, ...] = ("native",)
+    others: Mapping[str, Backend] = field(default_factory=dict)
+    only: str | None = None
+    asked: bool = False
+    metrics: tuple[Metric, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that can be asked for."""
+        return tuple(dict.fromkeys([*self.order, NATIVE, *self.others]))
+
+
+NATIVE_ONLY = Backends()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who implements a method.
+
+    Attributes:
+        method: The method.
+        reason: Why this backend, a clause such as "synthcity is not installed"; empty where nobody else was asked.
+        events: What the person should hear of it.
+    """
+
+    method: AnyMethod
+    reason: str
+    events: tuple[Event, ...] = ()
+
+
+def choose_method(
+    name: str, backend: str = "auto", *, known: Mapping[str, AnyMethod] | None = None,
+    backends: Backends | None = None, dp: DPRequest | None = None,
+    failed: Mapping[str, SynthloomError] | None = None,
+) -> Choice:
+    """The method of a name, from the first backend that has it and may be used.
+
+    A backend that cannot give differential privacy is passed over where that is asked for; without `dp.strict` it is
+    taken when nobody else can be.
+
+    Args:
+        name: A method's name or alias, or backend and name: `synthcity:adsgan`.
+        backend: A backend's name, several with commas between, or `auto`.
+        known: Methods in place of the installed ones.
+        backends: Who else may be asked; None: nobody.
+        dp: Differential privacy, as asked for.
+        failed: Backends that have tried and could not, with their errors; they are not asked again.
+
+    Raises:
+        UnknownNameError, UsageError: no such backend or method, or a backend that is not allowed.
+        PrivacyError, MissingDependencyError, BackendError: why the only one who could make it cannot.
+    """
+    desk = backends or NATIVE_ONLY
+    head, mark, rest = name.partition(":")
+    if mark and _plain(head) in desk.names:
+        if backend not in ("auto", _plain(head)):
+            raise UsageError(
+                f"the method {name!r} names the backend {head}, and {backend} was asked for too.", do="Name one.",
+            )
+        name, backend = rest, _plain(head)
+    order = backend_order(backend, desk)
+    passed = dict(failed or {})
+    for formal in (True, False) if dp is not None and not dp.strict else (dp is not None,):
+        for who in (w for w in order if w not in (failed or {})):
+            try:
+                method = _from_backend(name, who, desk, known)
+                if formal and not method.info.dp:
+                    raise PrivacyError(f"{no_privacy(method)}.")
+            except SynthloomError as error:
+                passed[who] = error
+                continue
+            asked = order if desk.asked or backend != "auto" else tuple(failed or ())
+            return _chosen(name, method, {w: passed[w] for w in order if w in passed and w != who}, desk, asked)
+    raise _nobody(name, {w: passed[w] for w in order}, desk, known, dp)
+
+
+def backend_order(backend: str, backends: Backends) -> tuple[str, ...]:
+    """Names of the backends to ask, first one first.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+        UsageError: it is not the one that is allowed.
+    """
+    if backend == "auto":
+        return (backends.only,) if backends.only else backends.order
+    order = tuple(dict.fromkeys(_plain(part) for part in backend.split(",") if part.strip()))
+    for who in order or ("",):
+        if who not in backends.names:
+            listed = ["auto", *backends.names]
+            raise UnknownNameError(
+                f"no backend is called {who!r}.", do=_suggest(who, backends.names, listed, "Backends")
+            )
+        if backends.only and who != backends.only:
+            raise UsageError(
+                f"the backend {who} was asked for, but nothing except {backends.only} may be used.",
+                where="USE_SYNTHCITY_ONLY", do=f"Ask for {backends.only}, or unset that variable.",
+            )
+    return order
+
+
+def backend_methods(
+    backend: str, *, known: Mapping[str, AnyMethod] | None = None, backends: Backends | None = None
+) -> dict[str, AnyMethod]:
+    """Methods that a choice among methods may take: native ones, unless a backend was named or is the only one allowed.
+
+    Raises:
+        UnknownNameError, UsageError: as in `backend_order`.
+        MissingDependencyError, BackendError: why none of those named can be used.
+    """
+    desk = backends or NATIVE_ONLY
+    if backend == "auto" and desk.only is None:
+        return methods(known)
+    errors = []
+    for who in backend_order(backend, desk):
+        if who == NATIVE:
+            return methods(known)
+        if (error := desk.others[who].unavailable()) is None:
+            return desk.others[who].methods()
+        errors.append(error)
+    raise errors[0]
+
+
+def no_privacy(method: AnyMethod) -> str:
+    """Why a method gives no differential privacy, as a clause."""
+    said = f": {method.info.claim.rstrip('.')}" if method.info.claim else ""
+    by = "" if method.backend == NATIVE else f" of {method.backend}"
+    return f"the method {method.info.name}{by} gives no differential privacy{said}"
+
+
+def _from_backend(
+    name: str, backend: str, desk: Backends, known: Mapping[str, AnyMethod] | None
+) -> AnyMethod:
+    """A method that can be used, from one backend; raises why there is none."""
+    try:
+        found = resolve_method(name, known)
+    except UnknownNameError:
+        if backend == NATIVE:
+            raise
+        found = None
+    if found is not None and found.backend == backend:
+        if (missing := lacking(found)) is not None:
+            raise missing
+        return found
+    if backend == NATIVE:  # `known` holds another backend's method under this name
+        raise UnknownNameError(f"no method is called {name!r} among the native ones.")
+    other = desk.others[backend]
+    if (unavailable := other.unavailable()) is not None:
+        raise unavailable
+    return other.method(found.info.name if found is not None else _plain(name))
+
+
+def _chosen(
+    name: str, method: AnyMethod, passed: Mapping[str, SynthloomError], desk: Backends, asked: Sequence[str]
+) -> Choice:
+    reasons: list[str] = []
+    events: list[Event] = []
+    for who, error in passed.items():
+        reasons.append(error.what.rstrip("."))
+        absent = isinstance(error, MissingDependencyError) and who != NATIVE
+        if who in asked or not absent:  # nobody misses a backend that was never installed
+            events.append(Fallback(
+                wanted=f"{name} by {who}", used=f"{method.info.name} by {method.backend}", reason=error.text(),
+            ))
+    reason = "; ".join(reasons)
+    if method.backend != NATIVE:
+        because = f", as {reason}" if reason else ", first in the order of backends" if len(desk.order) > 1 else ""
+        events.append(Notice(
+            code="backend", message=f"{method.info.name} is made by {desk.others[method.backend].title}{because}."
+            if method.backend in desk.others else f"{method.info.name} is made by {method.backend}.",
+        ))
+    return Choice(method, reason, tuple(events))
+
+
+def _nobody(
+    name: str, passed: Mapping[str, SynthloomError], desk: Backends, known: Mapping[str, AnyMethod] | None,
+    dp: DPRequest | None,
+) -> SynthloomError:
+    """The error when nobody can make a method: of the first who knows it, or that nobody does."""
+    private = [error.what.rstrip(".") for error in passed.values() if isinstance(error, PrivacyError)]
+    if dp is not None and private:
+        return PrivacyError(
+            f"differential privacy (epsilon {dp.epsilon:g}) was asked for, but {'; '.join(private)}.",
+            do="Choose a method with differential privacy, or set strict to false to go on without any guarantee.",
+        )
+    if len(passed) == 1:
+        return next(iter(passed.values()))
+    others = {who: other.names() for who, other in desk.others.items()}
+    for who, error in passed.items():
+        if not isinstance(error, UnknownNameError) and _plain(name) in others.get(who, (_plain(name),)):
+            return error
+    native = sorted(methods(known))
+    every = {_plain(n): None for n in (*native, *(n for names in others.values() for n in names))}
+    return UnknownNameError(f"no method is called {name!r}.", do=_suggest(_plain(name), every, native, "Methods"))
 
 
 def resolve_method(name: str, known: Mapping[str, AnyMethod] | None = None) -> AnyMethod:
@@ -114,44 +358,56 @@ def create_synthesizer(
     dp: DPRequest | None = None,
     emit: Emit = ignore,
     known: Mapping[str, AnyMethod] | None = None,
+    backends: Backends | None = None,
 ) -> Synthesizer:
     """A synthesizer, not yet fitted.
 
     Args:
-        method: A method's name, alias or class.
+        method: A method's name, alias or class; `synthcity:adsgan` names the backend too.
         params: The method's parameters; they override what `privacy` stands for.
-        backend: Who implements the method; `auto` takes the first available.
+        backend: Who implements the method: a name, several with commas between, or `auto` for the order of `backends`.
         privacy: Where to stand between fidelity and privacy.
         dp: Differential privacy, as asked for.
-        emit: Hears of a step down (`Fallback`) when `dp.strict` is false and the method knows no differential privacy.
+        emit: Hears who was chosen (Notice `backend`) and of every step down (`Fallback`): from one backend to the
+            next, or from differential privacy to none when `dp.strict` is false.
         known: Methods to choose from in place of the installed ones.
+        backends: Who else may implement methods, and in which order they are asked; None: nobody.
 
     Raises:
         UnknownNameError: no such method or backend.
         ParamsError: a parameter is unknown or out of bounds.
-        PrivacyError: differential privacy was asked for and the method cannot give it.
-        MissingDependencyError: the method needs a package that is not installed.
+        PrivacyError: differential privacy was asked for and nobody who was asked can give it.
+        MissingDependencyError: the method, or the backend, needs something that is not installed.
     """
-    chosen = method if isinstance(method, type) else resolve_method(method, known)
-    if (missing := lacking(chosen)) is not None:
-        raise missing
-    used_backend = _resolve_backend(backend)
-    values = dict(chosen.privacy_params(privacy)) | _dp_params(chosen, dp, emit) | dict(params or {})
-    return Synthesizer(chosen(check_params(chosen, values)), backend=used_backend)
+    if isinstance(method, type):
+        chosen = method
+        if backend not in ("auto", chosen.backend):
+            raise UsageError(f"the method {chosen.info.name} is made by {chosen.backend}, not by {backend}.")
+        if (missing := lacking(chosen)) is not None:
+            raise missing
+    else:
+        choice = choose_method(method, backend, known=known, backends=backends, dp=dp)
+        for event in choice.events:
+            emit(event)
+        chosen = choice.method
+    values = dict(chosen.privacy_params(privacy)) | _dp_params(chosen, dp, emit) | chosen.own_values(params or {})
+    return Synthesizer(chosen(check_params(chosen, values)))
 
 
 def check_params(method: AnyMethod, values: Mapping[str, Any]) -> Any:
-    """Validate parameter values for a method; a misspelt name gets a suggestion.
+    """Validate parameter values for a method, under its own names or known others; a misspelt name gets a suggestion.
 
     Raises:
         ParamsError: a name is unknown or a value out of bounds.
     """
     fields = list(method.Params.model_fields)
+    values = method.own_values(values)
     for name in values:
         if name not in fields:
+            by = "" if method.backend == NATIVE else f" of {method.backend}"
             raise ParamsError(
-                f"unknown parameter {name!r}.", where=f"method {method.info.name}",
-                do=_suggest(name, fields, fields, "Its parameters"),
+                f"unknown parameter {name!r}.", where=f"method {method.info.name}{by}",
+                do=_suggest(name, all_names(fields, method.meanings), fields, "Its parameters"),
             )
     return method.make_params(values)
 
@@ -170,10 +426,11 @@ def load_synthesizer(source: str | Path | bytes, known: Mapping[str, AnyMethod] 
 def _dp_params(method: AnyMethod, dp: DPRequest | None, emit: Emit) -> dict[str, Any]:
     if dp is None:
         return {}
+    wanted = {"epsilon": dp.epsilon, "delta": dp.delta}
+    values = {k: v for k, v in wanted.items() if v is not None and k in method.Params.model_fields}
     if method.info.dp:
-        wanted = {"epsilon": dp.epsilon, "delta": dp.delta}
-        return {k: v for k, v in wanted.items() if v is not None}
-    reason = f"the method {method.info.name} gives no differential privacy"
+        return values
+    reason = no_privacy(method)
     if dp.strict:
         raise PrivacyError(
             f"differential privacy (epsilon {dp.epsilon:g}) was asked for, but {reason}.",
@@ -181,18 +438,7 @@ def _dp_params(method: AnyMethod, dp: DPRequest | None, emit: Emit) -> dict[str,
         )
     wanted_dp = f"differential privacy, epsilon {dp.epsilon:g}"
     emit(Fallback(wanted=wanted_dp, used="no formal guarantee", reason=f"{reason}."))
-    return {}
-
-
-def _resolve_backend(backend: str) -> str:
-    if backend == "auto":
-        return BACKENDS[0]
-    if backend not in BACKENDS:
-        raise UsageError(
-            f"the backend {backend!r} is not available in this release.",
-            do=f"Choose one of: auto, {', '.join(BACKENDS)}.",
-        )
-    return backend
+    return values
 
 
 @cache

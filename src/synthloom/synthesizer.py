@@ -53,9 +53,9 @@ class Synthesizer:
         backend: Who implements the method.
     """
 
-    def __init__(self, method: Method[Any], *, backend: str = "native") -> None:
+    def __init__(self, method: Method[Any], *, backend: str | None = None) -> None:
         self._method = method
-        self.backend = backend
+        self.backend = backend or type(method).backend
         self._schema: Schema | None = None
         self._working = Schema(columns=())
         self._hidden: Hidden = {}
@@ -145,8 +145,7 @@ class Synthesizer:
         self._schema = released_schema(working, hidden)
 
     def _min_support(self) -> int:
-        value = getattr(self._method.params, "min_support", None)
-        return value if isinstance(value, int) else _LEAST_SUPPORT
+        return self._method.label_support or _LEAST_SUPPORT
 
     def sample(
         self,
@@ -258,9 +257,28 @@ class Synthesizer:
             raise ContractError(f"{len(drawn)} rows are not {len(gaps.table)}.", where=f"method {self.method}")
         return fill_gaps(gaps, drawn, schema)
 
+    @property
+    def savable(self) -> bool:
+        """Whether `save` can write it; not where the model lives in a backend's interpreter."""
+        return type(self._method).savable
+
+    def close(self) -> None:
+        """Let go of what a backend holds for it (its interpreter); it cannot sample afterwards. Others hold nothing."""
+        self._method.close()
+
     def to_bytes(self) -> bytes:
-        """The model file's bytes; the same model gives the same bytes."""
+        """The model file's bytes; the same model gives the same bytes.
+
+        Raises:
+            UsageError: not fitted, or the model lives in a backend's interpreter and cannot be saved.
+        """
         self._fitted_schema()
+        if not self.savable:
+            raise UsageError(
+                f"a model of the backend {self.backend} cannot be saved: it would be a pickle, which runs code when "
+                "it is read.", where=f"synthesizer {self.method}",
+                do="Draw the rows you need while it is there, or fit the method with backend native.",
+            )
         arrays, meta = self._method.state()
         params = self._method.params.model_dump(mode="json")
         return pack(ModelContents(

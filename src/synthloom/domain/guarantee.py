@@ -30,6 +30,10 @@ class NoGuarantee(BaseModel):
 
     type: Literal["none"] = "none"
     rules: tuple[str, ...] = Field((), description="Disclosure-control rules the method keeps, in plain words.")
+    stated_epsilon: float | None = Field(
+        None, gt=0, description="The epsilon that the method's maker states and that is not taken for a guarantee."
+    )
+    why: str = Field("", description="Why what the maker states is no guarantee.")
 
 
 Guarantee = Annotated[PrivacyGuarantee | NoGuarantee, Field(discriminator="type")]

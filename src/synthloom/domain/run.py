@@ -47,6 +47,10 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str = Field("auto", description="A method's name or alias, or auto.")
+    backend: str = Field(
+        "auto", min_length=1, description="Who implements it: auto for the order that is set, a backend's name, or "
+        "several with commas between, in the order to ask them."
+    )
     params: dict[str, Any] = Field(
         default_factory=dict, description="The method's parameters; unknown names are refused."
     )

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from synthloom.domain.budget import budget_text
-from synthloom.domain.errors import FitError, PrivacyError, TableError
+from synthloom.domain.errors import BackendError, FitError, PrivacyError, ResourceError, TableError
 from synthloom.domain.event import (
     Cancelled,
     Emit,
@@ -34,13 +34,14 @@ from synthloom.domain.race import Race
 from synthloom.domain.report import Meta, Protection, RefinementEffect, Report
 from synthloom.domain.run import Attempt, RunRequest
 from synthloom.domain.schema import Schema
+from synthloom.engine.backing import other_backend, settle_backend
 from synthloom.engine.stages import Run, Stage, chosen, summary
 from synthloom.metrics.contract import Metric, Tables
 from synthloom.metrics.runner import measure
 from synthloom.planning.heuristics import fallback_plan, first_plan, next_plan, within_budget
 from synthloom.planning.race import Stopwatch, contest, run_race
 from synthloom.refine import refine
-from synthloom.registry import AnyMethod, create_synthesizer, resolve_method
+from synthloom.registry import NATIVE_ONLY, AnyMethod, Backends, create_synthesizer, resolve_method
 from synthloom.reports.build import build_report, judge
 from synthloom.synthesizer import Synthesizer
 from synthloom.tables.canonical import check_canonical
@@ -95,7 +96,7 @@ class _Candidate:
 def execute_pipeline(
     dataset: Dataset, request: RunRequest, rng: np.random.Generator, emit: Emit = ignore, cancelled: Cancelled = never,
     *, known: Mapping[str, AnyMethod] | None = None, metrics: Sequence[Metric] | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.monotonic, backends: Backends = NATIVE_ONLY,
 ) -> RunResult:
     """Carry one request through the pipeline.
 
@@ -109,6 +110,7 @@ def execute_pipeline(
         known: Methods to choose from in place of the installed ones.
         metrics: What to measure; None: everything.
         clock: Seconds, for a budget of time; without one it is not looked at.
+        backends: Who may implement methods beside this package, and in which order they are asked.
 
     Returns:
         The best attempt: one that passed all verdicts, else the one with the fewest failed privacy verdicts, then
@@ -121,7 +123,8 @@ def execute_pipeline(
         CancelledError: cancelled.
     """
     _check_request(dataset, request)
-    run = Run(request, int(rng.integers(2**63)), emit, cancelled, chosen(metrics), known)
+    measured = chosen(metrics) + (backends.metrics if metrics is None else ())
+    run = Run(request, int(rng.integers(2**63)), emit, cancelled, measured, known, backends)
     with run.stage("split") as stage:
         rows = _split(dataset, run, stage)
     attempts: list[Attempt] = []
@@ -132,10 +135,16 @@ def execute_pipeline(
     plan: Plan | None = choice.plan
     while plan is not None:
         number = len(attempts) + 1
-        plan = within_budget(plan, request, choice.seconds(number, request), known)
+        plan = within_budget(plan, run.request, choice.seconds(number, request), run.known)
         try:
             synthesizer = _fit(run, rows, plan, number)
-        except FitError as error:
+        except (BackendError, ResourceError, FitError) as error:
+            other = other_backend(run, rows.schema, len(rows), plan, error)
+            if other is not None:
+                plan = other
+                continue
+            if not isinstance(error, FitError):
+                raise
             unfit.append(plan.method)
             plan = _after_unfit(run, rows, error, [*unfit, *(a.plan.method for a in attempts)], choice)
             if plan is None and best is None:
@@ -145,8 +154,7 @@ def execute_pipeline(
             continue
         candidate = _attempt(run, rows, synthesizer, plan, attempts)
         attempts.append(candidate.attempt)
-        if best is None or candidate.badness() < best.badness():
-            best = candidate
+        best = candidate if best is None else _better(best, candidate)
         passed_or_spent = candidate.attempt.passed or number >= request.max_attempts
         plan = None if passed_or_spent else _next(run, rows, attempts, unfit, choice)
     if best is None:
@@ -223,7 +231,11 @@ class _Choice:
 def _first(run: Run, rows: _Rows, clock: Callable[[], float]) -> _Choice:
     watch = Stopwatch(run.request.budget, clock) if run.request.budget is not None else None
     with run.stage("plan") as stage:
+        why = settle_backend(run)
         choice = _choose(run, rows, stage, watch)
+        if why:
+            plan = choice.plan.model_copy(update={"reason": f"{choice.plan.reason} {why}"})
+            choice = replace(choice, plan=plan)
         stage.message = choice.plan.reason
         wanted = run.request.device
         if wanted in ("cuda", "mps") and not resolve_method(choice.plan.method, run.known).device_params(wanted):
@@ -231,6 +243,13 @@ def _first(run: Run, rows: _Rows, clock: Callable[[], float]) -> _Choice:
                 code="device", message=f"{choice.plan.method} runs on the CPU; it has no use for device {wanted}.",
             ))
     return choice
+
+
+def _better(one: _Candidate, other: _Candidate) -> _Candidate:
+    """The better of two; what a backend holds for the other one is let go of."""
+    best, rest = (other, one) if other.badness() < one.badness() else (one, other)
+    rest.synthesizer.close()
+    return best
 
 
 def _choose(run: Run, rows: _Rows, stage: Stage, watch: Stopwatch | None) -> _Choice:
@@ -291,8 +310,8 @@ def _fit(run: Run, rows: _Rows, plan: Plan, number: int) -> Synthesizer:
     run.losses.clear()
     with run.stage("fit", number) as stage:
         synthesizer = create_synthesizer(
-            plan.method, plan.params, backend=plan.backend, privacy=run.request.privacy, dp=run.request.dp,
-            emit=stage.emit, known=run.known,
+            resolve_method(plan.method, run.known), plan.params, privacy=run.request.privacy, dp=run.request.dp,
+            emit=stage.emit,
         )
         synthesizer.fit_canonical(
             rows.train, rows.schema, run.rng("fit", number), stage.emit, run.cancelled, library=rows.dataset.library

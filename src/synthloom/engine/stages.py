@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from synthloom.domain.errors import CancelledError
+from synthloom.domain.errors import CancelledError, SynthloomError
 from synthloom.domain.event import (
     Cancelled,
     Emit,
@@ -23,7 +23,7 @@ from synthloom.domain.event import (
 from synthloom.domain.measurement import Verdict
 from synthloom.domain.run import RunRequest
 from synthloom.metrics.contract import Metric
-from synthloom.registry import AnyMethod
+from synthloom.registry import NATIVE_ONLY, AnyMethod, Backends
 from synthloom.registry import metrics as all_metrics
 from synthloom.tables.rng import child
 
@@ -46,6 +46,10 @@ class Run:
     cancelled: Cancelled
     metrics: tuple[Metric, ...]
     known: Mapping[str, AnyMethod] | None = None
+    backends: Backends = NATIVE_ONLY
+    asked: str | None = None  # the method as it was named, where one was
+    given: Mapping[str, AnyMethod] | None = None  # `known` before a backend was chosen
+    failed: dict[str, SynthloomError] = field(default_factory=dict)  # backends that could not learn the table
     events: list[Event] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)  # of the running attempt
 

@@ -16,6 +16,7 @@ from synthloom.domain.event import Cancelled, Emit, ignore, never
 from synthloom.domain.guarantee import Guarantee, NoGuarantee
 from synthloom.domain.plan import PrivacyLevel
 from synthloom.domain.schema import Schema
+from synthloom.methods.synonyms import own_values
 
 Arrays = dict[str, np.ndarray]
 Conditions = pd.DataFrame
@@ -44,6 +45,7 @@ class MethodInfo:
     conditional: bool = False
     imputes: bool = False
     needs: str | None = None  # the extra to install, such as "neural"
+    claim: str = ""  # why the privacy that its maker states is no guarantee; empty: nothing is stated
 
 
 class Method(ABC, Generic[P]):
@@ -55,6 +57,12 @@ class Method(ABC, Generic[P]):
 
     info: ClassVar[MethodInfo]
     Params: ClassVar[type[MethodParams]]
+    backend: ClassVar[str] = "native"
+    """Who implements it."""
+    savable: ClassVar[bool] = True
+    """Whether `state` gives all that it has learnt; false for methods that live in another interpreter."""
+    meanings: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """What names of parameters that others use mean here, beyond `methods/synonyms.py`: own names, one or several."""
 
     def __init__(self, params: P) -> None:
         self.params = params
@@ -69,6 +77,11 @@ class Method(ABC, Generic[P]):
                 explain_validation(error), where=f"method {cls.info.name}",
                 do=f"Its parameters are: {', '.join(cls.Params.model_fields) or 'none'}.",
             ) from None
+
+    @classmethod
+    def own_values(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameter values under this method's own names, whichever of their known names they came under."""
+        return own_values(values, list(cls.Params.model_fields), cls.meanings, f"method {cls.info.name}")
 
     @classmethod
     def privacy_params(cls, level: PrivacyLevel) -> dict[str, Any]:  # noqa: ARG003  # a method without such settings ignores the level
@@ -135,6 +148,15 @@ class Method(ABC, Generic[P]):
             "this method cannot fill missing cells.", where=f"method {self.info.name}",
             do="Choose a method that is marked as imputing in `synthloom methods`.",
         )
+
+    @property
+    def label_support(self) -> int | None:
+        """Fewest records behind a label that the method may see under its own name; None: the least there is."""
+        value = getattr(self.params, "min_support", None)
+        return value if isinstance(value, int) else None
+
+    def close(self) -> None:
+        """Let go of what is held outside this process."""
 
     def guarantee(self) -> Guarantee:
         """What is promised about privacy by this fitted method."""

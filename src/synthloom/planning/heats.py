@@ -19,7 +19,7 @@ from synthloom.domain.run import RunRequest
 from synthloom.domain.schema import Schema
 from synthloom.metrics.contract import Metric, Tables
 from synthloom.metrics.runner import measure
-from synthloom.registry import AnyMethod, create_synthesizer
+from synthloom.registry import AnyMethod, create_synthesizer, resolve_method
 from synthloom.registry import metrics as all_metrics
 from synthloom.reports.build import judge
 from synthloom.tables.release import recast
@@ -149,7 +149,7 @@ def run_heat(
             part = learn.iloc[:rows].reset_index(drop=True)
             held = kept.iloc[:ROUGH_ROWS].reset_index(drop=True) if rough else kept
             names = ("race", number, plan.method, k)
-            synthesizer = create_synthesizer(plan.method, plan.params, backend=plan.backend, known=track.known)
+            synthesizer = create_synthesizer(resolve_method(plan.method, track.known), plan.params)
             synthesizer.fit_canonical(part, track.schema, track.stream(*names, "fit"), emit, watch)
             n = max(len(held), min(len(part), 2 * len(held) if rough else DRAWN_ROWS))
             drawn = synthesizer.sample_canonical(n, track.stream(*names, "sample"), None, emit, watch)

@@ -205,8 +205,9 @@ def within_budget(
     """
     if seconds is None:
         return plan
-    limits = resolve_method(plan.method, known).budget_params(round(max(seconds, 1.0), 1))
-    return plan.model_copy(update={"params": plan.params | limits | request.params})
+    method = resolve_method(plan.method, known)
+    limits = method.budget_params(round(max(seconds, 1.0), 1))
+    return plan.model_copy(update={"params": plan.params | limits | method.own_values(request.params)})
 
 
 def _after(first: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -264,18 +265,20 @@ def plan_for(
 ) -> Plan:
     """A plan whose parameters hold the privacy level's values; what the person set stands over them."""
     values = dict(base or {}) | dict(method.privacy_params(level or request.privacy))
-    values |= (method.device_params(request.device) if request.device != "auto" else {}) | request.params
+    values |= method.device_params(request.device) if request.device != "auto" else {}
+    values |= method.own_values(request.params)
     check_params(method, values)
     return Plan(
-        method=method.info.name, params=values, reason=reason,
+        method=method.info.name, backend=method.backend, params=values, reason=reason,
         refinements=request.refinements if refinements is None else refinements,
     )
 
 
 def _level(method: AnyMethod, plan: Plan, request: RunRequest) -> PrivacyLevel:
     """The privacy level a plan stands at: the highest whose values are its own, beside those the person set."""
-    ours = {k: v for k, v in plan.params.items() if k not in request.params}
-    return privacy_level(method, ours, apart_from=request.params) or request.privacy
+    said = method.own_values(request.params)
+    ours = {k: v for k, v in plan.params.items() if k not in said}
+    return privacy_level(method, ours, apart_from=said) or request.privacy
 
 
 def _identity(plan: Plan) -> tuple[str, str, tuple[Refinement, ...]]:

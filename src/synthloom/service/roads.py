@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from synthloom.engine import RunResult
+    from synthloom.registry import Backends
     from synthloom.synthesizer import Synthesizer
     from synthloom.tables.dataset import Dataset
     from synthloom.tables.gaps import Filled
@@ -131,7 +132,7 @@ def inspect(
 
 def run(
     source: Source, request: RunRequest, *, name: str | None = None, overrides: SchemaOverrides | None = None,
-    command: str | None = None, emit: Emit = ignore, cancelled: Cancelled = never,
+    command: str | None = None, backends: Backends | None = None, emit: Emit = ignore, cancelled: Cancelled = never,
 ) -> Finished:
     """Carry a request through the pipeline; store nothing.
 
@@ -141,15 +142,19 @@ def run(
         name: A name for people; default: the file's.
         overrides: What a person says about the columns.
         command: How to do it again, for the report.
+        backends: Who may implement methods beside this package; None: nobody.
         emit: Hears every event as it happens.
         cancelled: Asked often; when true, CancelledError is raised within a second.
     """
     from synthloom.engine import execute_pipeline
+    from synthloom.registry import NATIVE_ONLY
     from synthloom.tables.rng import child
 
     recorder = recording(emit)
     dataset = load(source, name=name, overrides=overrides, emit=recorder, cancelled=cancelled)
-    result = execute_pipeline(dataset, request, child(request.seed, "run"), recorder, cancelled)
+    result = execute_pipeline(
+        dataset, request, child(request.seed, "run"), recorder, cancelled, backends=backends or NATIVE_ONLY
+    )
     report = _stamped(result.report, dataset, request.seed, recorder, command)
     return Finished(report, result, notices=recorder.notices, events=tuple(recorder.events))
 
