@@ -129,6 +129,8 @@ class LocalFolder:
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
+            if path.is_dir():  # no artifact: a part of others' keys
+                return
             raise _output_error(error, path, "removed") from None
         with self._lock, contextlib.suppress(OSError):  # not empty: it stays, and so do those above it
             for folder in path.parents[: key.count("/")]:

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from io import BytesIO
+from typing import BinaryIO, cast
 
+from synthloom.adapters._sink import HashingSink
 from synthloom.domain.artifact import Artifact
 from synthloom.domain.errors import UnknownNameError
 from synthloom.ports import Content, check_key, check_range, media_type
@@ -75,10 +77,11 @@ class MemoryStore:
 
     def exists(self, key: str) -> bool:
         """Whether an artifact stands under this key."""
-        return key in self._bytes
+        return check_key(key) in self._bytes
 
     def delete(self, key: str) -> None:
         """Remove an artifact; nothing happens when there is none."""
+        check_key(key)
         with self._lock:  # a new dictionary each time: whoever lists meanwhile goes on with the old one
             self._bytes = {name: data for name, data in self._bytes.items() if name != key}
             self._times.pop(key, None)
@@ -87,6 +90,6 @@ class MemoryStore:
 def _written(content: Content) -> bytes:
     if isinstance(content, bytes):
         return content
-    sink = BytesIO()
-    content(sink)
-    return sink.getvalue()
+    kept = BytesIO()
+    content(cast(BinaryIO, HashingSink(kept)))
+    return kept.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from pydantic import BaseModel, ConfigDict, Field
 
 ARTIFACT_NAMES = {
@@ -24,3 +26,10 @@ class Artifact(BaseModel):
     media_type: str
     size: int = Field(ge=0, description="Bytes.")
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+def content_disposition(filename: str) -> str:
+    """The header that makes a browser save a file under this name, whatever letters it has (RFC 6266)."""
+    name = "".join("_" if c in '/\\"' or not c.isprintable() else c for c in filename).strip(" .") or "download"
+    plain = name.encode("ascii", "replace").decode().replace("?", "_")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
