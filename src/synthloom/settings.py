@@ -127,6 +127,14 @@ class Settings(BaseModel):
         3, alias="SYNTHLOOM_RUN_DELIVERIES", ge=1, le=20,
         description="How often a run whose worker was lost is begun before it is failed.",
     )
+    drain_seconds: float = Field(
+        30, alias="SYNTHLOOM_DRAIN_SECONDS", ge=0,
+        description="Seconds a worker that is asked to end lets its runs go on before it gives them back to the queue.",
+    )
+    worker_warm: bool = Field(
+        True, alias="SYNTHLOOM_WORKER_WARM",
+        description="Whether a worker keeps a process ready that has loaded everything, for a while after a run.",
+    )
     tenant_runs: int | None = Field(
         None, alias="SYNTHLOOM_TENANT_RUNS", ge=1, description="Runs of one tenant at the same time; unset: no limit.",
     )
@@ -155,6 +163,14 @@ class Settings(BaseModel):
     )
     table_cells: int = Field(
         50_000_000, alias="SYNTHLOOM_TABLE_CELLS", ge=1, description="Most cells (rows times columns) of an upload.",
+    )
+    read_memory_mb: int = Field(
+        4096, alias="SYNTHLOOM_READ_MEMORY_MB", ge=256,
+        description="Memory that looking at an upload, or drawing a PDF, may use, in MB.",
+    )
+    read_seconds: float = Field(
+        120, alias="SYNTHLOOM_READ_SECONDS", gt=0,
+        description="Seconds that looking at an upload, or drawing a PDF, may take.",
     )
     rate_limit: int = Field(
         600, alias="SYNTHLOOM_RATE_LIMIT", ge=1,

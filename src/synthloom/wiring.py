@@ -1,16 +1,23 @@
-"""Which adapters stand behind the command line's service: the only place that chooses them."""
+"""Which adapters stand behind the command line's service and the server's: the only place that chooses them."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from synthloom.adapters.local_folder import LocalFolder
-from synthloom.domain.errors import UsageError
-from synthloom.ports import ArtifactStore
+from synthloom.domain.errors import MissingDependencyError, OutputError, UsageError
+from synthloom.ports import AccessBook, ArtifactStore, RunLedger
 from synthloom.service import Service
 from synthloom.settings import Settings
+
+if TYPE_CHECKING:
+    from synthloom.service.runs import RunService
 
 
 @dataclass(frozen=True)
@@ -44,3 +51,110 @@ def local_home(folder: Path) -> Home:
 def settings() -> Settings:
     """The environment's settings."""
     return Settings.from_environment()
+
+
+@dataclass(frozen=True)
+class ServerHome:
+    """What a server or a worker works with.
+
+    Attributes:
+        service: The door to runs.
+        ledger: Datasets, runs and the queue.
+        access: Keys and the audit log, in the same database.
+        settings: The environment's settings.
+        close: Lets go of connections.
+    """
+
+    service: RunService
+    ledger: RunLedger
+    access: AccessBook
+    settings: Settings
+    close: Callable[[], None]
+
+
+def server_home(settings: Settings, *, migrate: bool = True) -> ServerHome:
+    """The ledger and stores that the settings name.
+
+    Args:
+        settings: The environment's.
+        migrate: Bring the database up to date first; several processes may do so at once.
+
+    Raises:
+        MissingDependencyError: the extra `server` (or `postgres`) is not installed.
+        StorageUnavailableError: the database cannot be reached.
+        UsageError: an address cannot be used.
+    """
+    from synthloom.service.limited import Bounds
+    from synthloom.service.runs import Limits, RunService
+
+    need_server()
+    from synthloom.adapters.ledger_sql import SqlLedger
+
+    ledger = SqlLedger(database_url(settings))
+    if migrate:
+        ledger.migrate()
+    datasets, artifacts = stores(settings)
+    limits = Limits(
+        upload_bytes=settings.upload_mb << 20, table_cells=settings.table_cells, deliveries=settings.run_deliveries,
+        model_cache=settings.model_cache, reading=Bounds(settings.read_memory_mb, settings.read_seconds),
+    )
+    service = RunService(ledger, datasets, artifacts, limits, report_service=settings.report_service)
+    return ServerHome(service, ledger, ledger, settings, ledger.close)
+
+
+def stores(settings: Settings) -> tuple[ArtifactStore, ArtifactStore]:
+    """The stores of datasets and of artifacts."""
+    if settings.store != "s3":
+        root = Path(settings.store).expanduser() if settings.store else home_folder(settings) / "files"
+        root = root.resolve()
+        return LocalFolder(root / settings.datasets_bucket), LocalFolder(root / settings.artifacts_bucket)
+    need_server()
+    from synthloom.adapters.object_store import ObjectStore
+
+    secret = settings.s3_secret_access_key
+
+    def bucket(name: str) -> ArtifactStore:
+        return ObjectStore.s3(
+            name, endpoint=settings.s3_endpoint, region=settings.s3_region, access_key_id=settings.s3_access_key_id,
+            secret_access_key=secret.get_secret_value() if secret is not None else None,
+        )
+
+    return bucket(settings.datasets_bucket), bucket(settings.artifacts_bucket)
+
+
+def database_url(settings: Settings) -> str:
+    """The database's address; a SQLite file in the home folder where none is set."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    folder = home_folder(settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise OutputError(
+            f"the folder cannot be made ({error.strerror}).", where=str(folder),
+            do="Set SYNTHLOOM_HOME to a folder that you may write to.",
+        ) from None
+    return f"sqlite:///{(folder / 'synthloom.db').as_posix()}"
+
+
+def home_folder(settings: Settings) -> Path:
+    """Where the server keeps what is not set otherwise: SYNTHLOOM_HOME, else a folder in the user's data folder."""
+    if settings.home is not None:
+        return Path(settings.home).expanduser().resolve()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Application Support")
+    else:
+        base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "synthloom"
+
+
+def need_server() -> None:
+    """MissingDependencyError where the extra `server` is not installed."""
+    for module in ("sqlalchemy", "alembic", "obstore", "psutil"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingDependencyError(
+                f"the server needs {module}, which is not installed.",
+                do="Install it with: pip install 'synthloom[server]' (and [postgres] for PostgreSQL)",
+            )

@@ -103,7 +103,7 @@ def _answer(folder: Path, target: str, code: int, kernel: bool, bounds: Bounds) 
             raise _out_of_memory(bounds)
         log.error("limited call ended without an answer", extra={"target": target, "ended": how_it_ended(code)})
         raise SynthloomError(
-            f"a helper process ended unexpectedly ({how_it_ended(code)}).", do="Try again; tell the operator if it stays.",
+            f"a helper process ended unexpectedly ({how_it_ended(code)}).", do="Try again, or tell the operator.",
         )
     answer = json.loads(path.read_text(encoding="utf-8"))
     if "error" not in answer:
@@ -117,7 +117,8 @@ def _answer(folder: Path, target: str, code: int, kernel: bool, bounds: Bounds) 
 
 def _out_of_memory(bounds: Bounds) -> ResourceError:
     return ResourceError(
-        f"it used more than {bounds.memory_mb:,} MB of memory.", do="Give a smaller table, or ask the operator for more.",
+        f"it used more than {bounds.memory_mb:,} MB of memory.",
+        do="Give a smaller table, or ask the operator for more.",
     )
 
 

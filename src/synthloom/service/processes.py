@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, Any
 
 _PASSED_ON = (
@@ -97,10 +98,10 @@ class Scales:
         """Bytes in memory now; 0 once it has ended."""
         import psutil
 
-        total = 0
+        total: int = 0
         try:
             process = psutil.Process(self._pid)
-            total = process.memory_info().rss
+            total = int(process.memory_info().rss)
             if time.monotonic() - self._scanned >= _SCAN_SECONDS:
                 self._known = process.children(recursive=True)
                 self._scanned = time.monotonic()
@@ -141,8 +142,7 @@ def end_with_parent(pipe: IO[bytes] | None = None) -> None:
 
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
         with contextlib.suppress(OSError):  # the kernel, short of memory, takes us before our parent and neighbours
-            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-                file.write("500")
+            Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     if pipe is not None:
         threading.Thread(target=_watch, args=(pipe,), name="parent-watch", daemon=True).start()
 

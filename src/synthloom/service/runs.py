@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from synthloom.domain.artifact import Artifact
-from synthloom.domain.event import Cancelled, Emit
-from synthloom.domain.records import Claim, DatasetRecord, Page, RunRecord, Settlement, StampedEvent
+from synthloom.domain.errors import ConflictError, UnknownNameError, UsageError
+from synthloom.domain.event import Cancelled, Emit, ignore
+from synthloom.domain.records import Claim, DatasetRecord, NewRun, Page, RunRecord, Settlement, StampedEvent
 from synthloom.domain.report import Report
 from synthloom.domain.run import RunRequest, RunStatus
 from synthloom.domain.schema import SchemaOverrides
 from synthloom.ports import ArtifactStore, RunLedger
+from synthloom.service import uploads
+from synthloom.service.comparison import side_by_side
+from synthloom.service.documents import parse_report
+from synthloom.service.limited import Bounds, call_limited
+from synthloom.service.pdf import render_pdf
+from synthloom.service.submission import changed, check_request, check_size
+
+if TYPE_CHECKING:
+    from synthloom.registry import Backends
+
+_MOST_COMPARED = 10
+_KEPT_INSPECTIONS = 64
 
 
 @dataclass(frozen=True)
@@ -25,12 +42,14 @@ class Limits:
         table_cells: Most rows times columns.
         deliveries: How often a run may be begun.
         model_cache: Whether models of equal runs are taken.
+        reading: What reading a table, or drawing a PDF, may use.
     """
 
     upload_bytes: int = 512 << 20
     table_cells: int = 50_000_000
     deliveries: int = 3
     model_cache: bool = True
+    reading: Bounds = field(default_factory=Bounds)
 
 
 class RunService:
@@ -41,35 +60,76 @@ class RunService:
         datasets: Store of uploaded tables.
         artifacts: Store of what runs leave.
         limits: What an upload and a run may use.
+        report_service: Address of a service that draws PDFs; None: they are drawn here.
+        backends: Who may implement methods beside this package.
     """
 
     def __init__(
-        self, ledger: RunLedger, datasets: ArtifactStore, artifacts: ArtifactStore, limits: Limits | None = None,
+        self, ledger: RunLedger, datasets: ArtifactStore, artifacts: ArtifactStore, limits: Limits | None = None, *,
+        report_service: str | None = None, backends: Backends | None = None,
     ) -> None:
         self.ledger = ledger
         self.datasets = datasets
         self.artifacts = artifacts
         self.limits = limits or Limits()
+        self.report_service = report_service
+        self.backends = backends
+        self._inspections: OrderedDict[tuple[str, ...], dict[str, Any]] = OrderedDict()
+        self._lock = threading.Lock()
 
     # datasets
 
-    def upload(self, tenant: str, source: BinaryIO, filename: str, media_type: str = "") -> DatasetRecord:
+    def upload(
+        self, tenant: str, source: BinaryIO, filename: str, media_type: str = "",  # noqa: ARG002  # the bytes tell
+    ) -> DatasetRecord:
         """Store a table: streamed and hashed, read once in a limited child to see that it is one, then recorded.
 
         Raises:
             TooLargeError: more bytes or cells than allowed. InputError: it cannot be read as a table.
         """
-        raise NotImplementedError
+        name = uploads.clean_filename(filename)
+        with tempfile.TemporaryDirectory(prefix="synthloom-upload-") as folder:
+            received = uploads.receive(source, Path(folder), name, self.limits.upload_bytes)
+            looked = uploads.look(received, name, self.limits.table_cells, self.limits.reading)
+            key = uploads.keep(self.datasets, tenant, received, looked)
+        record = self.ledger.add_dataset(
+            tenant, sha256=received.sha256, key=key, filename=name, media_type=looked.media_type, size=received.size,
+            rows=looked.rows, columns=len(looked.columns),
+        )
+        if record.key != key:  # the tenant has these bytes already
+            uploads.discard(self.datasets, key)
+        return record
 
     def inspect(
         self, tenant: str, dataset_id: str, overrides: SchemaOverrides | None = None, method: str = "auto"
     ) -> dict[str, Any]:
         """The inferred schema, with reasons, and the plan a run would begin with (`Inspection.as_dict`)."""
-        raise NotImplementedError
+        dataset = self.ledger.dataset(tenant, dataset_id)
+        said = None if overrides is None else overrides.model_dump(mode="json")
+        kept = (dataset.key, method, json.dumps(said, sort_keys=True))
+        with self._lock:
+            if kept in self._inspections:
+                self._inspections.move_to_end(kept)
+                return self._inspections[kept]
+        uploads.check_overrides(overrides, uploads.columns_of(self.datasets, dataset))
+        with tempfile.TemporaryDirectory(prefix="synthloom-inspect-") as folder:
+            path = uploads.fetch(self.datasets, dataset, Path(folder))
+            arguments = {
+                "path": str(path), "name": dataset.filename, "overrides": said,
+                "request": RunRequest(method=method).model_dump(mode="json"),
+            }
+            found: dict[str, Any] = call_limited(
+                "synthloom.service.tasks:inspect_table", arguments, self.limits.reading
+            )
+        with self._lock:
+            self._inspections[kept] = found
+            while len(self._inspections) > _KEPT_INSPECTIONS:
+                self._inspections.popitem(last=False)
+        return found
 
     def delete_dataset(self, tenant: str, dataset_id: str) -> None:
         """Forget a dataset and its bytes."""
-        raise NotImplementedError
+        uploads.discard(self.datasets, self.ledger.delete_dataset(tenant, dataset_id).key)
 
     # runs
 
@@ -83,64 +143,106 @@ class RunService:
         Raises:
             UnknownNameError, ParamsError, PrivacyError, MissingDependencyError: what the worker could never do.
         """
-        raise NotImplementedError
+        dataset = self.ledger.dataset(tenant, dataset_id)
+        check_request(request)
+        check_size(request, dataset.columns or 1, self.limits.table_cells)
+        if overrides is not None:
+            uploads.check_overrides(overrides, uploads.columns_of(self.datasets, dataset))
+        new = _new_run(
+            tenant=tenant, dataset_id=dataset_id, name=name, request=request, overrides=overrides, priority=priority,
+            max_deliveries=self.limits.deliveries, reuse_model=reuse_model, parent=parent,
+        )
+        return self.ledger.enqueue(new, idempotency_key=idempotency_key)
 
     def retry(self, tenant: str, run_id: str, *, idempotency_key: str | None = None) -> RunRecord:
         """A new run with the same request as one that failed or was cancelled."""
-        raise NotImplementedError
+        run = self.ledger.run(tenant, run_id)
+        if run.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
+            raise ConflictError(
+                f"the run is {run.status}; only one that failed or was cancelled is tried again.", where=run_id,
+                do="Clone it to run it once more.",
+            )
+        return self._again(run, changed(run, {}), idempotency_key)
 
     def clone(
         self, tenant: str, run_id: str, changes: dict[str, Any], *, idempotency_key: str | None = None
     ) -> RunRecord:
         """A new run with the request of any run, with some of its fields changed."""
-        raise NotImplementedError
+        run = self.ledger.run(tenant, run_id)
+        return self._again(run, changed(run, changes), idempotency_key)
+
+    def _again(self, run: RunRecord, values: dict[str, Any], idempotency_key: str | None) -> RunRecord:
+        return self.submit(
+            run.tenant, run.dataset_id, parent=run.run_id, idempotency_key=idempotency_key, **values
+        )
 
     def cancel(self, tenant: str, run_id: str) -> RunRecord:
         """Ask a run to stop; a queued one is cancelled at once."""
-        raise NotImplementedError
+        return self.ledger.request_cancel(tenant, run_id)
 
     def show(self, tenant: str, run_id: str) -> RunRecord:
         """One run."""
-        raise NotImplementedError
+        return self.ledger.run(tenant, run_id)
 
     def runs(
         self, tenant: str, *, status: RunStatus | None = None, dataset_id: str | None = None, limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
         """Runs, newest first."""
-        raise NotImplementedError
+        return self.ledger.runs(tenant, status=status, dataset_id=dataset_id, limit=limit, cursor=cursor)
 
     def delete_run(self, tenant: str, run_id: str) -> None:
         """Forget a final run and its artifacts."""
-        raise NotImplementedError
+        self.ledger.delete_run(tenant, run_id)
+        for key in self.artifacts.list(f"{run_id}/"):  # what lost deliveries have left, too
+            self.artifacts.delete(key)
 
     def events(self, tenant: str, run_id: str, *, after: int = 0, limit: int = 1000) -> tuple[StampedEvent, ...]:
         """What happened in a run, after event `after`."""
-        raise NotImplementedError
+        return self.ledger.events(tenant, run_id, after=after, limit=limit)
 
     # artifacts
 
     def artifact(self, tenant: str, run_id: str, name: str) -> Artifact:
         """One artifact of a settled run, by its name such as synthetic.csv."""
-        raise NotImplementedError
+        kept = {PurePosixPath(a.key).name: a for a in self.ledger.artifacts(tenant, run_id)}
+        if name not in kept:
+            raise UnknownNameError(
+                f"the run has no artifact {name!r}.", where=run_id,
+                do=f"It has: {', '.join(kept)}." if kept else "A run leaves its artifacts when it has succeeded.",
+            )
+        return kept[name]
 
     def open(self, artifact: Artifact, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes of an artifact, in pieces."""
-        raise NotImplementedError
+        return self.artifacts.stream(artifact.key, start, end)
 
     def report(self, tenant: str, run_id: str) -> Report:
         """A run's report."""
-        raise NotImplementedError
+        artifact = self.artifact(tenant, run_id, "report.json")
+        return parse_report(self.artifacts.get(artifact.key), artifact.key)
 
-    def render_pdf(self, tenant: str, run_id: str) -> bytes:
-        """The report as a PDF, drawn now: by the report service where one is set (a failure there falls back, as an
-        event), else in a child with limits on time and memory."""
-        raise NotImplementedError
+    def render_pdf(self, tenant: str, run_id: str, emit: Emit = ignore) -> bytes:
+        """The report as a PDF, drawn now: by the report service where one is set, else in a child with limits on time
+        and memory. When the service fails, `emit` and the log hear of the fallback to the child.
+        """
+        artifact = self.artifact(tenant, run_id, "report.json")
+        return render_pdf(self.artifacts.get(artifact.key), self.limits.reading, self.report_service, emit)
 
     def compare(self, tenant: str, run_ids: Sequence[str]) -> dict[str, Any]:
         """Two to ten runs' measurements and verdicts side by side: `{"runs": [...], "metrics": [{"key", "title",
         "direction", "values": [...]}], "verdicts": [...]}`."""
-        raise NotImplementedError
+        if not 2 <= len(run_ids) <= _MOST_COMPARED or len(set(run_ids)) != len(run_ids):
+            raise UsageError(
+                f"{len(run_ids)} runs cannot be compared.", do=f"Name two to {_MOST_COMPARED} different runs.",
+            )
+        runs = [self.ledger.run(tenant, run_id) for run_id in run_ids]
+        unfinished = [run.run_id for run in runs if run.status is not RunStatus.SUCCEEDED]
+        if unfinished:
+            raise ConflictError(
+                f"these runs have not succeeded: {', '.join(unfinished)}.", do="Compare runs that have a report.",
+            )
+        return side_by_side(runs, [self.report(tenant, run.run_id) for run in runs])
 
     # the worker's side, inside the child process of a delivery
 
@@ -154,4 +256,20 @@ class RunService:
             emit: Hears every event.
             cancelled: Asked often.
         """
-        raise NotImplementedError
+        from synthloom.service.execution import carry_out
+
+        return carry_out(
+            self.datasets, self.artifacts, claim, folder, emit=emit, cancelled=cancelled, backends=self.backends,
+        )
+
+
+def _new_run(**values: Any) -> NewRun:
+    """A NewRun; UsageError names the value that cannot be used."""
+    from pydantic import ValidationError
+
+    try:
+        return NewRun(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(p) for p in first["loc"])
+        raise UsageError(f"{place} cannot be used: {first['msg'].lower()}.") from None
