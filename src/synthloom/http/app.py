@@ -14,7 +14,7 @@ from synthloom.http.auth import Gate
 from synthloom.http.frame import Frame, LoopbackOnly
 from synthloom.http.limits import BodyLimit
 from synthloom.http.metrics import Metrics
-from synthloom.http.problems import Problem, add_problems, responses
+from synthloom.http.problems import Problem, add_problems
 
 if TYPE_CHECKING:
     from synthloom.wiring import ServerHome
@@ -34,7 +34,7 @@ def create_app(home: ServerHome) -> FastAPI:
     """
     app = FastAPI(
         title="Synthloom", description=_ABOUT, docs_url=None, redoc_url=None, redirect_slashes=False,
-        responses=responses(401, 403, 422, 429, 503), generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.home = home
     app.state.gate = Gate(home.settings, home.access)

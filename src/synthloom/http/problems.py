@@ -120,3 +120,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
+
+
+COMMON = responses(401, 403, 422, 429, 503)
+"""What any address of the API may answer."""

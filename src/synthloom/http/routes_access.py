@@ -7,40 +7,40 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from synthloom.http.auth import create_key
+from synthloom.http import auth
 from synthloom.http.parts import Admin, Reader, home_of, link_next, note
-from synthloom.http.problems import responses
+from synthloom.http.problems import COMMON, responses
 from synthloom.http.shapes import AuditList, KeyCreate, KeyList, KeyView, NewKey, PageSize
 
-router = APIRouter(prefix="/v1", tags=["access"])
+router = APIRouter(prefix="/v1", tags=["access"], responses=COMMON)
 
 
 @router.get("/me")
-def me(caller: Reader) -> dict[str, str | list[str]]:
+def who_am_i(caller: Reader) -> dict[str, str | list[str]]:
     """Who the server takes the caller for."""
     return {"tenant": caller.tenant, "actor": caller.actor, "scopes": sorted(caller.scopes)}
 
 
 @router.post("/keys", status_code=201)
-def create(request: Request, response: Response, caller: Admin, body: KeyCreate) -> NewKey:
+def create_key(request: Request, response: Response, caller: Admin, body: KeyCreate) -> NewKey:
     """Make a key of the caller's tenant. Its secret is in this answer and nowhere else."""
     for scope in body.scopes:
         caller.needs(scope)  # nobody gives away what they do not have
     expires_at = datetime.now(UTC) + timedelta(days=body.expires_days) if body.expires_days else None
-    key, secret = create_key(home_of(request).access, caller.tenant, body.name, body.scopes, expires_at)
+    key, secret = auth.create_key(home_of(request).access, caller.tenant, body.name, body.scopes, expires_at)
     note(request, caller, "key.create", key.key_id, scopes=list(key.scopes))
     response.headers["Cache-Control"] = "no-store"
     return NewKey(key=KeyView.of(key), secret=secret)
 
 
 @router.get("/keys")
-def keys(request: Request, caller: Admin) -> KeyList:
+def list_keys(request: Request, caller: Admin) -> KeyList:
     """The tenant's keys, revoked and expired ones among them."""
     return KeyList(keys=tuple(KeyView.of(key) for key in home_of(request).access.keys(caller.tenant)))
 
 
 @router.delete("/keys/{key_id}", responses=responses(404))
-def revoke(
+def revoke_key(
     request: Request, caller: Admin, key_id: Annotated[str, Path(pattern="^[0-9a-f]{8,64}$", description="A key's id.")]
 ) -> KeyView:
     """Revoke a key: it opens nothing from now on, and sessions opened with it are over."""
@@ -50,7 +50,7 @@ def revoke(
 
 
 @router.get("/audit")
-def audit(
+def audit_log(
     request: Request, response: Response, caller: Admin, limit: PageSize = 100,
     before: Annotated[int | None, Query(ge=1, le=2**53, description="Only entries numbered below.")] = None,
 ) -> AuditList:

@@ -12,10 +12,10 @@ from synthloom.domain.artifact import ARTIFACT_NAMES, Artifact
 from synthloom.domain.errors import UsageError
 from synthloom.domain.report import Report
 from synthloom.http.parts import IfNoneMatch, Reader, Runs, in_child, matches
-from synthloom.http.problems import responses
+from synthloom.http.problems import COMMON, responses
 from synthloom.http.shapes import ArtifactList, ArtifactView, RunId
 
-router = APIRouter(prefix="/v1/runs/{run_id}", tags=["artifacts"])
+router = APIRouter(prefix="/v1/runs/{run_id}", tags=["artifacts"], responses=COMMON)
 
 ArtifactName = Annotated[str, Path(max_length=100, description="Such as synthetic.csv.")]
 
@@ -44,7 +44,7 @@ class RangeError(UsageError):
 
 
 @router.get("/artifacts", responses=responses(404))
-def artifacts(run_id: RunId, caller: Reader, service: Runs) -> ArtifactList:
+def list_artifacts(run_id: RunId, caller: Reader, service: Runs) -> ArtifactList:
     """What a run left, with sizes and hashes."""
     found = service.ledger.artifacts(caller.tenant, run_id)
     return ArtifactList(artifacts=tuple(ArtifactView.of(run_id, artifact) for artifact in found))
@@ -54,7 +54,7 @@ def artifacts(run_id: RunId, caller: Reader, service: Runs) -> ArtifactList:
     "/artifacts/{name}", response_class=Response, response_model=None,
     responses={**_DOWNLOADS, **responses(404, 416)},
 )
-def download(
+def download_artifact(
     run_id: RunId, name: ArtifactName, caller: Reader, service: Runs, if_none_match: IfNoneMatch = None,
     part: Annotated[
         str | None, Header(alias="Range", description="One part, as bytes=0-1023; anything else gives the whole file."),
@@ -113,7 +113,7 @@ def read_range(text: str | None, size: int) -> tuple[int, int] | None:
 
 
 @router.get("/report", responses=responses(404, 409))
-def report(run_id: RunId, caller: Reader, service: Runs) -> Report:
+def show_report(run_id: RunId, caller: Reader, service: Runs) -> Report:
     """The report as JSON: measurements, verdicts, figures."""
     return service.report(caller.tenant, run_id)
 
@@ -121,7 +121,7 @@ def report(run_id: RunId, caller: Reader, service: Runs) -> Report:
 @router.post("/report/pdf", response_class=Response, response_model=None, responses={
     **responses(404, 409, 501, 502), 200: {"description": "The PDF.", "content": {"application/pdf": _BINARY}},
 })
-async def report_pdf(request: Request, run_id: RunId, caller: Reader, service: Runs) -> Response:
+async def draw_pdf(request: Request, run_id: RunId, caller: Reader, service: Runs) -> Response:
     """The report as a PDF, drawn now."""
     drawn = await in_child(request, service.render_pdf, caller.tenant, run_id)
     return Response(drawn, media_type="application/pdf", headers={

@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 from synthloom.domain.errors import ParamsError, UsageError
 from synthloom.http.auth import Caller
 from synthloom.http.parts import Reader, Runs, Writer, in_child, in_thread, link_next, note
-from synthloom.http.problems import responses
+from synthloom.http.problems import COMMON, responses
 from synthloom.http.shapes import (
     ID,
     DatasetId,
@@ -32,7 +32,7 @@ RAW_TYPES = (
 _MAX_NAME = 200
 _IN_MEMORY = 1 << 20
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=COMMON)
 
 _BINARY = {"type": "string", "format": "binary"}
 _UPLOAD: dict[str, Any] = {
@@ -57,7 +57,7 @@ class UnsupportedTypeError(UsageError):
 
 
 @router.post("", status_code=201, openapi_extra=_UPLOAD, responses=responses(400, 413, 415, 422))
-async def upload(
+async def upload_dataset(
     request: Request, response: Response, caller: Writer, service: Runs,
     filename: Annotated[
         str, Query(max_length=_MAX_NAME, description="What the table is called, when the body is the file itself."),
@@ -108,7 +108,7 @@ def plain_name(filename: str) -> str:
 
 
 @router.get("")
-def datasets(
+def list_datasets(
     request: Request, response: Response, caller: Reader, service: Runs, limit: PageSize = 50,
     after: Annotated[str | None, Query(pattern=ID, description="Id of the last dataset of the page before.")] = None,
 ) -> DatasetList:
@@ -121,13 +121,13 @@ def datasets(
 
 
 @router.get("/{dataset_id}", responses=responses(404))
-def dataset(dataset_id: DatasetId, caller: Reader, service: Runs) -> DatasetView:
+def show_dataset(dataset_id: DatasetId, caller: Reader, service: Runs) -> DatasetView:
     """One dataset."""
     return DatasetView.of(service.ledger.dataset(caller.tenant, dataset_id))
 
 
 @router.post("/{dataset_id}/inspect", responses=responses(404, 501))
-async def inspect(
+async def inspect_dataset(
     request: Request, dataset_id: DatasetId, caller: Reader, service: Runs, body: InspectRequest
 ) -> InspectionView:
     """What the table's columns are, why, and the plan that a run would begin with. Nothing is kept."""
@@ -136,7 +136,7 @@ async def inspect(
 
 
 @router.delete("/{dataset_id}", status_code=204, responses=responses(404, 409))
-def delete(request: Request, dataset_id: DatasetId, caller: Writer, service: Runs) -> None:
+def delete_dataset(request: Request, dataset_id: DatasetId, caller: Writer, service: Runs) -> None:
     """Forget a dataset and its bytes. Finished runs of it stay."""
     service.delete_dataset(caller.tenant, dataset_id)
     note(request, caller, "dataset.delete", dataset_id)

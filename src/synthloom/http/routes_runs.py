@@ -22,11 +22,11 @@ from synthloom.http.parts import (
     matches,
     note,
 )
-from synthloom.http.problems import responses
+from synthloom.http.problems import COMMON, responses
 from synthloom.http.shapes import ID, Comparison, EventList, PageSize, RunClone, RunCreate, RunId, RunList, RunView
 from synthloom.http.sse import EVENT_STREAM, parse_last_id, run_stream
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"])
+router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=COMMON)
 
 _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged."}}
 SomeId = Annotated[str, StringConstraints(pattern=ID)]
@@ -34,7 +34,7 @@ _RUN_IDS = Query(min_length=2, max_length=10, description="Two to ten runs.")
 
 
 @router.post("", status_code=201, responses=responses(404, 409, 501))
-def create(
+def create_run(
     request: Request, response: Response, caller: Writer, service: Runs, body: RunCreate,
     idempotency_key: IdempotencyKey = None,
 ) -> RunView:
@@ -61,7 +61,7 @@ def _etag(run: RunRecord) -> str:
 
 
 @router.get("")
-def runs(
+def list_runs(
     request: Request, response: Response, caller: Reader, service: Runs,
     status: Annotated[RunStatus | None, Query(description="Only runs that stand there.")] = None,
     dataset_id: Annotated[str | None, Query(pattern=ID, description="Only runs of this dataset.")] = None,
@@ -76,13 +76,13 @@ def runs(
 
 
 @router.get("/compare", responses=responses(404, 409))
-def compare(caller: Reader, service: Runs, run: Annotated[list[SomeId], _RUN_IDS]) -> Comparison:
+def compare_runs(caller: Reader, service: Runs, run: Annotated[list[SomeId], _RUN_IDS]) -> Comparison:
     """Measurements and verdicts of two to ten runs side by side."""
     return Comparison.model_validate(service.compare(caller.tenant, run))
 
 
 @router.get("/{run_id}", response_model=RunView, responses={**responses(404), **_NOT_MODIFIED})
-def show(
+def show_run(
     response: Response, run_id: RunId, caller: Reader, service: Runs, if_none_match: IfNoneMatch = None
 ) -> RunView | Response:
     """One run; its ETag changes whenever it does."""
@@ -95,14 +95,14 @@ def show(
 
 
 @router.delete("/{run_id}", status_code=204, responses=responses(404, 409))
-def delete(request: Request, run_id: RunId, caller: Writer, service: Runs) -> None:
+def delete_run(request: Request, run_id: RunId, caller: Writer, service: Runs) -> None:
     """Forget a run that has ended, and what it left."""
     service.delete_run(caller.tenant, run_id)
     note(request, caller, "run.delete", run_id)
 
 
 @router.post("/{run_id}/cancel", responses=responses(404))
-def cancel(request: Request, run_id: RunId, caller: Writer, service: Runs) -> RunView:
+def cancel_run(request: Request, run_id: RunId, caller: Writer, service: Runs) -> RunView:
     """Ask a run to stop; a queued one is cancelled at once, one that has ended stays as it is."""
     run = service.cancel(caller.tenant, run_id)
     note(request, caller, "run.cancel", run_id)
@@ -110,7 +110,7 @@ def cancel(request: Request, run_id: RunId, caller: Writer, service: Runs) -> Ru
 
 
 @router.post("/{run_id}/retry", status_code=201, responses=responses(404, 409, 501))
-def retry(
+def retry_run(
     request: Request, response: Response, run_id: RunId, caller: Writer, service: Runs,
     idempotency_key: IdempotencyKey = None,
 ) -> RunView:
@@ -120,7 +120,7 @@ def retry(
 
 
 @router.post("/{run_id}/clone", status_code=201, responses=responses(404, 409, 501))
-def clone(
+def clone_run(
     request: Request, response: Response, run_id: RunId, caller: Writer, service: Runs, body: RunClone,
     idempotency_key: IdempotencyKey = None,
 ) -> RunView:
@@ -137,7 +137,7 @@ def clone(
     },
     204: {"description": "Everything has been told: the run has ended, and `Last-Event-ID` is its end."},
 })
-async def events(
+async def run_events(
     request: Request, run_id: RunId, caller: Reader, service: Runs,
     after: Annotated[int, Query(ge=0, le=2**53, description="Number of the last event known.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most events of a JSON answer.")] = 1000,

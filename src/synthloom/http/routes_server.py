@@ -10,41 +10,43 @@ from synthloom.domain.errors import StorageUnavailableError, SynthloomError
 from synthloom.http.auth import Caller, require
 from synthloom.http.metrics import METRICS_TYPE
 from synthloom.http.parts import Reader, home_of, service_of
-from synthloom.http.problems import responses
+from synthloom.http.problems import COMMON, responses
 from synthloom.http.shapes import BackendList, Health, MethodList
 from synthloom.service.catalog import backend_list, method_list
 
 router = APIRouter()
 
+MethodName = Annotated[str, Path(max_length=100, description="Name or alias.")]
 
-@router.get("/v1/methods", tags=["methods"])
-def methods(_caller: Reader) -> MethodList:
+
+@router.get("/v1/methods", tags=["methods"], responses=COMMON)
+def list_methods(_caller: Reader) -> MethodList:
     """The methods, their parameters, and whether they can be used here."""
     found, unavailable = method_list()
     return MethodList(methods=tuple(found), unavailable=unavailable)
 
 
-@router.get("/v1/methods/{name}", tags=["methods"], responses=responses(404))
-def method(_caller: Reader, name: Annotated[str, Path(max_length=100, description="Name or alias.")]) -> MethodList:
+@router.get("/v1/methods/{name}", tags=["methods"], responses={**COMMON, **responses(404)})
+def show_method(_caller: Reader, name: MethodName) -> MethodList:
     """One method, by its name or an alias."""
     found, unavailable = method_list(name)
     return MethodList(methods=tuple(found), unavailable=unavailable)
 
 
-@router.get("/v1/backends", tags=["methods"])
-def backends(_caller: Reader) -> BackendList:
+@router.get("/v1/backends", tags=["methods"], responses=COMMON)
+def list_backends(_caller: Reader) -> BackendList:
     """The backends, in the order in which `auto` looks through them."""
     return BackendList(backends=tuple(backend_list()))
 
 
 @router.get("/health/live", tags=["server"])
-def live() -> Health:
+def health_live() -> Health:
     """Whether the server answers at all."""
     return _health()
 
 
 @router.get("/health/ready", tags=["server"], responses=responses(503))
-def ready(request: Request) -> Health:
+def health_ready(request: Request) -> Health:
     """Whether the database and the store can be reached."""
     service = service_of(request)
     try:
@@ -63,8 +65,8 @@ def _health() -> Health:
 
 @router.get("/metrics", tags=["server"], response_class=Response, response_model=None, responses={
     200: {"description": "Prometheus' text form.", "content": {METRICS_TYPE: {"schema": {"type": "string"}}}},
-    **responses(401, 403),
+    **COMMON,
 })
-def metrics(request: Request, _caller: Annotated[Caller, Depends(require("metrics"))]) -> Response:
+def show_metrics(request: Request, _caller: Annotated[Caller, Depends(require("metrics"))]) -> Response:
     """Runs by status, the oldest wait, requests and their latency. Nothing of any tenant."""
     return Response(request.app.state.metrics.text(home_of(request).ledger), media_type=METRICS_TYPE)
