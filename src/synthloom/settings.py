@@ -91,6 +91,11 @@ class Settings(BaseModel):
         None, alias="SYNTHLOOM_S3_ENDPOINT",
         description="Address of the S3-compatible store, as https://PROJECT.supabase.co/storage/v1/s3; unset: AWS.",
     )
+    s3_public_endpoint: str | None = Field(
+        None, alias="SYNTHLOOM_S3_PUBLIC_ENDPOINT",
+        description="Address at which browsers reach that store, for downloads by signed links; unset: the server "
+        "passes files on.",
+    )
     s3_region: str = Field("us-east-1", alias="SYNTHLOOM_S3_REGION", description="Region of the S3-compatible store.")
     s3_access_key_id: str | None = Field(
         None, alias="SYNTHLOOM_S3_ACCESS_KEY_ID", description="Access key of the S3-compatible store.",

@@ -117,6 +117,7 @@ def stores(settings: Settings) -> tuple[ArtifactStore, ArtifactStore]:
         return ObjectStore.s3(
             name, endpoint=settings.s3_endpoint, region=settings.s3_region, access_key_id=settings.s3_access_key_id,
             secret_access_key=secret.get_secret_value() if secret is not None else None,
+            public_endpoint=settings.s3_public_endpoint,
         )
 
     return bucket(settings.datasets_bucket), bucket(settings.artifacts_bucket)
