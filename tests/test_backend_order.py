@@ -180,7 +180,7 @@ def carry(request, backends):
 
 
 def test_a_run_says_who_made_its_rows():
-    result, heard = carry(RunRequest(method="marginals", thresholds=()), desk())
+    result, _ = carry(RunRequest(method="marginals", thresholds=()), desk())
     assert (result.report.meta.model, result.report.meta.backend) == ("marginals", "synthcity")
     assert result.report.plan.backend == "synthcity"
     assert [n.code for n in result.report.notices if n.code == "backend"] == ["backend"]
@@ -189,7 +189,7 @@ def test_a_run_says_who_made_its_rows():
 
 @pytest.mark.parametrize("error", [BackendError("it broke."), FitError("it could not learn.")])
 def test_a_backend_that_cannot_learn_the_table_gives_way_to_the_next(error):
-    result, heard = carry(RunRequest(method="marginals", thresholds=()), desk(refuses=error))
+    result, _ = carry(RunRequest(method="marginals", thresholds=()), desk(refuses=error))
     assert result.report.meta.backend == "native"
     assert [f.reason for f in result.report.fallbacks] == [error.text()]
     with pytest.raises(type(error)):

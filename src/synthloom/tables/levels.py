@@ -115,7 +115,7 @@ def _intervals(rest: np.ndarray, k: int, step: float, offset: float) -> tuple[np
             last = cut
     inner = np.array(kept, dtype=np.int64)
     first, last = (inner[0], m - inner[-1]) if len(inner) else (m, m)
-    lowest, highest = -_outer_edge(-rest[:first][::-1], k), _outer_edge(rest[m - last :], k)
+    lowest, highest = -outer_edge(-rest[:first][::-1], k), outer_edge(rest[m - last :], k)
     edges = np.r_[lowest, _inner_edges(rest[inner - 1], rest[inner], step, offset), highest]
     if edges[0] >= edges[-1]:  # all values within rounding of each other
         edges = np.sort([edges[0], np.nextafter(edges[0], 0.0 if edges[0] else 1.0)])
@@ -137,8 +137,8 @@ def _inner_edges(below: np.ndarray, above: np.ndarray, step: float, offset: floa
     return np.where(inside, rough, middle)
 
 
-def _outer_edge(values: np.ndarray, k: int) -> float:
-    """Mean of the k largest of an interval's sorted values; one that alone would carry the mean off is passed over.
+def outer_edge(values: np.ndarray, k: int) -> float:
+    """Mean of the k largest of an interval's sorted values, k of them at least; one that alone would carry the mean off is passed over.
 
     A mean above all values but the largest tells that one record's value, nearly (the dominance rule of statistical
     disclosure control: Hundepool et al. 2012, ch. 4), and would stretch the interval over nothing.
