@@ -14,6 +14,7 @@ from synthloom.http.auth import Gate
 from synthloom.http.frame import Frame, LoopbackOnly
 from synthloom.http.limits import BodyLimit
 from synthloom.http.metrics import Metrics
+from synthloom.http.page.routes import UPLOAD_PATHS, add_page
 from synthloom.http.problems import Problem, add_problems
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ def create_app(home: ServerHome) -> FastAPI:
     add_problems(app)
     for routes in (routes_datasets, routes_runs, routes_artifacts, routes_access, routes_server):
         app.include_router(routes.router)
+    add_page(app, home)
     app.add_middleware(
         BodyLimit, plain=_PLAIN_BYTES, uploads=(home.settings.upload_mb << 20) + _ENVELOPE_BYTES,
-        upload_paths=frozenset({"/v1/datasets"}),
+        upload_paths=frozenset({"/v1/datasets"}) | UPLOAD_PATHS,
     )
     if app.state.gate.open:
         app.add_middleware(LoopbackOnly)

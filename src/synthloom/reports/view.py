@@ -34,11 +34,12 @@ def view(report: Report) -> dict[str, Any]:
         "report": report, "meta": report.meta, "title": report.meta.dataset or "a table",
         "dark_cells": Markup(_dark_cells()),  # noqa: S704  # our own colours
         "settings_text": settings_text,
-        **_verdict_view(report), **_method_view(report), **_evidence_view(report),
+        **verdict_view(report), **_method_view(report), **_evidence_view(report),
     }
 
 
-def _verdict_view(report: Report) -> dict[str, Any]:
+def verdict_view(report: Report) -> dict[str, Any]:
+    """The verdict's part of it: headline, alerts, checks, facts."""
     return {
         "headline": words.headline(report), "subline": words.subline(report), "alerts": words.alerts(report),
         "verdicts": _verdicts(report), "facts": _facts(report),

@@ -60,6 +60,10 @@ class Tracker:
         elif isinstance(event, ev.StepFinished) and event.step == self.step:
             self._within = 1.0
 
+    def use(self, clock: Callable[[], float]) -> None:
+        """Go by another clock of the same seconds."""
+        self._clock = clock
+
     @property
     def fraction(self) -> float:
         """How far the whole is, 0 to 1; never goes back within an attempt."""

@@ -1,1 +1,1 @@
-"""The page for people: templates, forms, and what a run looks like while it goes on. No build step, no script inline."""
+"""The page for people: templates, forms, and what a run looks like while it goes on. No build step."""

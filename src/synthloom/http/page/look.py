@@ -15,10 +15,10 @@ from starlette.responses import HTMLResponse, Response
 
 from synthloom.domain.budget import budget_text
 from synthloom.domain.errors import SynthloomError
-from synthloom.domain.records import FINAL, RunRecord
+from synthloom.domain.records import RunRecord
 from synthloom.domain.run import RunStatus
 from synthloom.http.auth import Caller, csrf_token, gate_of
-from synthloom.reports.words import number
+from synthloom.reports.words import number, percent
 
 STATUS_WORDS = {
     RunStatus.QUEUED: "queued", RunStatus.RUNNING: "running", RunStatus.SUCCEEDED: "succeeded",
@@ -40,9 +40,9 @@ def environment() -> jinja2.Environment:
     found = base.overlay(loader=jinja2.ChoiceLoader([loader for loader in loaders if loader is not None]))
     found.filters |= {
         "bytes": size_text, "span": span_text, "moment": moment, "number": number, "budget": budget_text,
-        "status": status_words, "method": method_title,
+        "status": status_words, "method": method_title, "percent": percent,
     }
-    found.globals |= {"assets": asset_version(), "FINAL": FINAL}
+    found.globals |= {"assets": asset_version(), "swap": False, "oob": False, "stale": False}
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -108,7 +109,7 @@ def read_number(text: str, *, whole: bool) -> int | float:
         number = float(plain)
     except ValueError:
         raise ValueError(f"“{text[:40]}” is no number.") from None
-    if number != number or abs(number) == float("inf"):
+    if not math.isfinite(number):
         raise ValueError(f"“{text[:40]}” is no number to calculate with.")
     if not whole:
         return number
@@ -149,7 +150,9 @@ def _bounds(kind: str, part: Mapping[str, Any]) -> str:
     upper = f"{high:,.0f}" if high is not None and high >= 1000 else f"{high:g}" if high is not None else (
         f"below {below:g}" if below is not None else ""
     )
-    return f"{lower} to {upper}" if lower and upper else lower and f"from {lower}" or upper and f"up to {upper}"
+    if lower and upper:
+        return f"{lower} to {upper}"
+    return f"from {lower}" if lower else f"up to {upper}" if upper else ""
 
 
 def _value(field: ParamField, text: str) -> Any:

@@ -1,0 +1,55 @@
+"""The page, added to the application."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, FastAPI, Path
+from starlette.responses import Response
+
+from synthloom.domain.errors import UnknownNameError
+from synthloom.http.page import datasets, keys, runs
+from synthloom.http.page.live import LiveBook
+
+if TYPE_CHECKING:
+    from synthloom.wiring import ServerHome
+
+UPLOAD_PATHS = frozenset({datasets.UPLOAD_PATH})
+"""Where the page takes tables: bodies may be large there."""
+
+TYPES = {
+    ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+def add_page(app: FastAPI, home: ServerHome) -> None:  # noqa: ARG001  # routes find it behind the application
+    """Add the page's routes: everything that is not `/v1`, `/health` and `/metrics`."""
+    app.state.live_book = LiveBook()
+    for routes in (router, datasets.router, runs.router, keys.router):
+        app.include_router(routes)
+
+
+@router.get("/static/{name}")
+def static(name: str = Path(max_length=60)) -> Response:
+    """A style sheet, a script, a picture. Their addresses change with their content, so browsers may keep them."""
+    content = assets().get(name)
+    if content is None:
+        raise UnknownNameError("there is nothing at this address.")
+    kind = TYPES[name[name.rindex("."):]]
+    return Response(content, media_type=kind, headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+
+@cache
+def assets() -> dict[str, bytes]:
+    """The files under static/, and the heat maps' colours on dark screens, which the report computes."""
+    from synthloom.reports.heatmaps import dark_cells_css
+
+    folder = files("synthloom.http.page").joinpath("static")
+    found = {path.name: path.read_bytes() for path in folder.iterdir() if path.name[path.name.rfind("."):] in TYPES}
+    dark = f"@media screen and (prefers-color-scheme: dark) {{ {dark_cells_css()} }}\n"
+    return found | {"cells.css": dark.encode()}
