@@ -54,6 +54,10 @@ class Step:
     attempt: int = 1
 
 
+def _fresh() -> dict[str, Step]:
+    return {name: Step(name, TITLES.get(name, name)) for name in ev.STEPS}
+
+
 @dataclass(frozen=True)
 class Line:
     """A line of the log."""
@@ -225,7 +229,3 @@ def thinned(losses: Sequence[ev.Loss]) -> list[ev.Loss]:
         stride = -(-len(own) // _MAX_POINTS)
         kept += own[: -1 : stride] + own[-1:]
     return kept
-
-
-def _fresh() -> dict[str, Step]:
-    return {name: Step(name, TITLES.get(name, name)) for name in ev.STEPS}

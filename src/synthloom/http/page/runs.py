@@ -47,7 +47,8 @@ def runs(
     )
     return render(
         request, "runs.html.j2", caller, found=page.runs, next=page.next,
-        names=dataset_names(request, caller, page.runs), wanted=wanted.value if wanted else "", statuses=[s.value for s in RunStatus],
+        names=dataset_names(request, caller, page.runs), wanted=wanted.value if wanted else "",
+        statuses=[s.value for s in RunStatus],
         dataset=dataset_of(request, caller, dataset) if dataset else None,
     )
 
