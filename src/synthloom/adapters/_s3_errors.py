@@ -37,7 +37,7 @@ def explained(error: Exception, bucket: str, key: str, verb: str) -> SynthloomEr
     code = found[1] if found else ""
     number = int(status[1]) if status else 0
     kind = type(error).__name__
-    where = f"bucket {bucket}, key {key}" if key else f"bucket {bucket}"
+    where = _where(bucket, key)
     said = code or (f"status {number}" if number else "no answer")
     if code == "NoSuchBucket":
         return StorageUnavailableError("there is no such bucket.", where=where, do="Create it, or name another one.")
@@ -55,7 +55,7 @@ def explained(error: Exception, bucket: str, key: str, verb: str) -> SynthloomEr
     if code in _TOO_LARGE or number == 413:
         return OutputError("the store takes no object as large as this.", where=where, do="Raise the store's limit.")
     if number == 412 or kind == "PreconditionError":
-        return ConflictError("the artifact was replaced while it was read.", where=where, do="Read it again.")
+        return replaced(bucket, key)
     if isinstance(error, FileNotFoundError) and verb == "read":
         return UnknownNameError("there is no such artifact.", where=where, do="List the store to see what it holds.")
     if 400 <= number < 500 and number not in {408, 429}:
@@ -64,3 +64,14 @@ def explained(error: Exception, bucket: str, key: str, verb: str) -> SynthloomEr
         f"the store cannot be reached ({said})." if not number else f"the store does not work ({said}).", where=where,
         do="Check its address and that it runs; then try again.",
     )
+
+
+def replaced(bucket: str, key: str) -> ConflictError:
+    """The error of a reader whose artifact is another one now."""
+    return ConflictError(
+        "the artifact was replaced while it was read.", where=_where(bucket, key), do="Read it again.",
+    )
+
+
+def _where(bucket: str, key: str) -> str:
+    return f"bucket {bucket}, key {key}" if key else f"bucket {bucket}"

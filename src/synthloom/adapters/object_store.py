@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 
-from synthloom.adapters._s3_errors import explained
+from synthloom.adapters._s3_errors import explained, replaced
 from synthloom.adapters._s3_sign import LONGEST, Signer
 from synthloom.adapters._sink import HashingSink
 from synthloom.domain.artifact import Artifact, content_disposition
@@ -238,9 +238,12 @@ class ObjectStore:
         for at in range(start, stop, _PIECE):
             options: dict[str, Any] = {"range": (at, min(at + _PIECE, stop)), "if_match": tag}
             try:
-                piece = bytes(obstore.get(self._store, key, options=cast(Any, options)).bytes())
+                answer = obstore.get(self._store, key, options=cast(Any, options))
+                piece = bytes(answer.bytes())
             except _store_errors() as error:
                 raise explained(error, self.bucket, key, "read") from None
+            if answer.meta["e_tag"] != tag:  # not every store looks at If-Match
+                raise replaced(self.bucket, key)
             yield piece
 
     def _check_open(self) -> None:
