@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from synthloom.domain.errors import AuthError, StorageUnavailableError, SynthloomError
 
@@ -100,7 +101,7 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     return answer(problem(422, "usage", "the request does not fit.", do="See the API's description.", errors=errors))
 
 
-async def _plain(_request: Request, error: Exception) -> Response:
+async def _plain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # as above
     words: dict[int, tuple[str, str]] = {
         400: ("usage", "the request cannot be read."), 404: ("unknown_name", "there is nothing at this address."),
@@ -108,7 +109,19 @@ async def _plain(_request: Request, error: Exception) -> Response:
         413: ("too_large", "the request is too large."), 415: ("usage", "this media type is not taken here."),
     }
     code, what = words.get(error.status_code, ("usage", HTTPStatus(error.status_code).phrase))
-    return answer(problem(error.status_code, code, what), error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return answer(problem(error.status_code, code, what), headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of every route at an address: the framework names those of one route only."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return sorted(found)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -21,7 +21,7 @@ def who_am_i(caller: Reader) -> dict[str, str | list[str]]:
     return {"tenant": caller.tenant, "actor": caller.actor, "scopes": sorted(caller.scopes)}
 
 
-@router.post("/keys", status_code=201)
+@router.post("/keys", status_code=201, responses=responses(400))
 def create_key(request: Request, response: Response, caller: Admin, body: KeyCreate) -> NewKey:
     """Make a key of the caller's tenant. Its secret is in this answer and nowhere else."""
     for scope in body.scopes:

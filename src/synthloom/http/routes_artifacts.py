@@ -15,7 +15,7 @@ from synthloom.http.parts import IfNoneMatch, Reader, Runs, in_child, matches
 from synthloom.http.problems import COMMON, responses
 from synthloom.http.shapes import ArtifactList, ArtifactView, RunId
 
-router = APIRouter(prefix="/v1/runs/{run_id}", tags=["artifacts"], responses=COMMON)
+router = APIRouter(prefix="/v1/runs/{run_id:id}", tags=["artifacts"], responses=COMMON)
 
 ArtifactName = Annotated[str, Path(max_length=100, description="Such as synthetic.csv.")]
 
@@ -28,7 +28,8 @@ SANDBOX = (
 _SIGNED_SECONDS = 300
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_TYPES = dict.fromkeys((*ARTIFACT_NAMES.values(), "application/octet-stream"), _BINARY)
+_TYPES: dict[str, Any] = dict.fromkeys((*ARTIFACT_NAMES.values(), "application/octet-stream"), _BINARY)
+_TYPES |= {"application/json": {"schema": {}}}
 _DOWNLOADS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole file.", "content": _TYPES},
     206: {"description": "A part of it.", "content": _TYPES},

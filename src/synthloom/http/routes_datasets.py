@@ -107,7 +107,7 @@ def plain_name(filename: str) -> str:
     return shown[:_MAX_NAME] if shown.strip(".") else "table"
 
 
-@router.get("")
+@router.get("", responses=responses(404))
 def list_datasets(
     request: Request, response: Response, caller: Reader, service: Runs, limit: PageSize = 50,
     after: Annotated[str | None, Query(pattern=ID, description="Id of the last dataset of the page before.")] = None,
@@ -120,13 +120,13 @@ def list_datasets(
     return DatasetList(datasets=tuple(DatasetView.of(record) for record in found), next=more)
 
 
-@router.get("/{dataset_id}", responses=responses(404))
+@router.get("/{dataset_id:id}", responses=responses(404))
 def show_dataset(dataset_id: DatasetId, caller: Reader, service: Runs) -> DatasetView:
     """One dataset."""
     return DatasetView.of(service.ledger.dataset(caller.tenant, dataset_id))
 
 
-@router.post("/{dataset_id}/inspect", responses=responses(404, 501))
+@router.post("/{dataset_id:id}/inspect", responses=responses(400, 404, 501))
 async def inspect_dataset(
     request: Request, dataset_id: DatasetId, caller: Reader, service: Runs, body: InspectRequest
 ) -> InspectionView:
@@ -135,7 +135,7 @@ async def inspect_dataset(
     return InspectionView.model_validate(found)
 
 
-@router.delete("/{dataset_id}", status_code=204, responses=responses(404, 409))
+@router.delete("/{dataset_id:id}", status_code=204, responses=responses(404, 409))
 def delete_dataset(request: Request, dataset_id: DatasetId, caller: Writer, service: Runs) -> None:
     """Forget a dataset and its bytes. Finished runs of it stay."""
     service.delete_dataset(caller.tenant, dataset_id)

@@ -33,7 +33,7 @@ SomeId = Annotated[str, StringConstraints(pattern=ID)]
 _RUN_IDS = Query(min_length=2, max_length=10, description="Two to ten runs.")
 
 
-@router.post("", status_code=201, responses=responses(404, 409, 501))
+@router.post("", status_code=201, responses=responses(400, 404, 409, 501))
 def create_run(
     request: Request, response: Response, caller: Writer, service: Runs, body: RunCreate,
     idempotency_key: IdempotencyKey = None,
@@ -81,7 +81,7 @@ def compare_runs(caller: Reader, service: Runs, run: Annotated[list[SomeId], _RU
     return Comparison.model_validate(service.compare(caller.tenant, run))
 
 
-@router.get("/{run_id}", response_model=RunView, responses={**responses(404), **_NOT_MODIFIED})
+@router.get("/{run_id:id}", response_model=RunView, responses={**responses(404), **_NOT_MODIFIED})
 def show_run(
     response: Response, run_id: RunId, caller: Reader, service: Runs, if_none_match: IfNoneMatch = None
 ) -> RunView | Response:
@@ -94,14 +94,14 @@ def show_run(
     return RunView.of(run)
 
 
-@router.delete("/{run_id}", status_code=204, responses=responses(404, 409))
+@router.delete("/{run_id:id}", status_code=204, responses=responses(404, 409))
 def delete_run(request: Request, run_id: RunId, caller: Writer, service: Runs) -> None:
     """Forget a run that has ended, and what it left."""
     service.delete_run(caller.tenant, run_id)
     note(request, caller, "run.delete", run_id)
 
 
-@router.post("/{run_id}/cancel", responses=responses(404))
+@router.post("/{run_id:id}/cancel", responses=responses(404))
 def cancel_run(request: Request, run_id: RunId, caller: Writer, service: Runs) -> RunView:
     """Ask a run to stop; a queued one is cancelled at once, one that has ended stays as it is."""
     run = service.cancel(caller.tenant, run_id)
@@ -109,7 +109,7 @@ def cancel_run(request: Request, run_id: RunId, caller: Writer, service: Runs) -
     return RunView.of(run)
 
 
-@router.post("/{run_id}/retry", status_code=201, responses=responses(404, 409, 501))
+@router.post("/{run_id:id}/retry", status_code=201, responses=responses(404, 409, 501))
 def retry_run(
     request: Request, response: Response, run_id: RunId, caller: Writer, service: Runs,
     idempotency_key: IdempotencyKey = None,
@@ -119,7 +119,7 @@ def retry_run(
     return _made(request, response, caller, "run.retry", made)
 
 
-@router.post("/{run_id}/clone", status_code=201, responses=responses(404, 409, 501))
+@router.post("/{run_id:id}/clone", status_code=201, responses=responses(400, 404, 409, 501))
 def clone_run(
     request: Request, response: Response, run_id: RunId, caller: Writer, service: Runs, body: RunClone,
     idempotency_key: IdempotencyKey = None,
@@ -129,7 +129,7 @@ def clone_run(
     return _made(request, response, caller, "run.clone", made)
 
 
-@router.get("/{run_id}/events", response_model=EventList, responses={
+@router.get("/{run_id:id}/events", response_model=EventList, responses={
     **responses(404),
     200: {
         "description": "Events, as JSON or as a stream that ends with the run.",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.convertors import Convertor, register_url_convertor
 
 from synthloom.domain.artifact import Artifact
 from synthloom.domain.measurement import Chapter, Direction
@@ -18,6 +19,21 @@ from synthloom.service import choose_budget
 from synthloom.settings import Settings
 
 ID = "^[0-9a-f]{32}$"
+
+
+class _IdConvertor(Convertor[str]):
+    """Addresses take nothing but ids where an id belongs: no slash, no dots, no word such as `compare`."""
+
+    regex = "[0-9a-f]{32}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("id", _IdConvertor())
 
 DatasetId = Annotated[str, Path(pattern=ID, description="A dataset's id.")]
 RunId = Annotated[str, Path(pattern=ID, description="A run's id.")]
