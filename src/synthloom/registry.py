@@ -405,8 +405,9 @@ def check_params(method: AnyMethod, values: Mapping[str, Any]) -> Any:
     for name in values:
         if name not in fields:
             by = "" if method.backend == NATIVE else f" of {method.backend}"
+            why = f": {method.lacks[name]}" if name in method.lacks else ""
             raise ParamsError(
-                f"unknown parameter {name!r}.", where=f"method {method.info.name}{by}",
+                f"unknown parameter {name!r}{why}.", where=f"method {method.info.name}{by}",
                 do=_suggest(name, all_names(fields, method.meanings), fields, "Its parameters"),
             )
     return method.make_params(values)

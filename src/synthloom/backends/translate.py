@@ -290,7 +290,7 @@ def _token(position: int) -> str:
 
 def _settled(plain: pd.DataFrame, kinds: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     """Columns in the dtypes that were promised."""
-    dtypes = {"integer": "int64", "number": "float64", "category": object}
+    dtypes: dict[str, Any] = {"integer": "int64", "number": "float64", "category": object}
     return plain.astype({name: dtypes[kind["kind"]] for name, kind in kinds.items()})
 
 

@@ -63,6 +63,8 @@ class Method(ABC, Generic[P]):
     """Whether `state` gives all that it has learnt; false for methods that live in another interpreter."""
     meanings: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """What names of parameters that others use mean here, beyond `methods/synonyms.py`: own names, one or several."""
+    lacks: ClassVar[Mapping[str, str]] = {}
+    """Names of parameters that others use and that have no counterpart here → why."""
 
     def __init__(self, params: P) -> None:
         self.params = params
