@@ -128,6 +128,10 @@ class Settings(BaseModel):
     run_seconds: float | None = Field(
         None, alias="SYNTHLOOM_RUN_SECONDS", gt=0, description="Seconds one run may take; unset: no limit.",
     )
+    run_pdf: bool = Field(
+        True, alias="SYNTHLOOM_RUN_PDF",
+        description="Whether a run leaves report.pdf; without, it is drawn when somebody asks for it.",
+    )
     run_deliveries: int = Field(
         3, alias="SYNTHLOOM_RUN_DELIVERIES", ge=1, le=20,
         description="How often a run whose worker was lost is begun before it is failed.",

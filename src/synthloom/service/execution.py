@@ -10,6 +10,7 @@ from synthloom.domain.guarantee import NoGuarantee
 from synthloom.domain.records import Claim, RunRecord, Settlement
 from synthloom.domain.run import RunStatus
 from synthloom.ports import ArtifactStore
+from synthloom.service.documents import DOCUMENTS
 from synthloom.service.keeper import Service
 from synthloom.service.recorder import Recorder
 from synthloom.service.roads import Finished, run
@@ -26,7 +27,7 @@ def prefix_of(run: RunRecord) -> str:
 
 def carry_out(
     datasets: ArtifactStore, artifacts: ArtifactStore, claim: Claim, folder: Path, *, emit: Emit, cancelled: Cancelled,
-    backends: Backends | None = None,
+    backends: Backends | None = None, pdf: bool = True,
 ) -> Settlement:
     """Do a run's work and write its artifacts; nothing points to them yet.
 
@@ -38,6 +39,7 @@ def carry_out(
         emit: Hears every event.
         cancelled: Asked often.
         backends: Who may implement methods beside this package.
+        pdf: Whether report.pdf is among the artifacts.
     """
     recorder = Recorder(emit)
     table = fetch(datasets, claim.dataset, folder, cancelled)
@@ -46,8 +48,10 @@ def carry_out(
         emit=recorder, cancelled=cancelled,
     )
     table.unlink()
-    kept = Service(artifacts).keep(claim.run.run_id, done, prefix=prefix_of(claim.run), emit=recorder,
-                                   cancelled=cancelled)
+    documents = [name for name in DOCUMENTS if pdf or name != "report.pdf"]
+    kept = Service(artifacts).keep(
+        claim.run.run_id, done, prefix=prefix_of(claim.run), documents=documents, emit=recorder, cancelled=cancelled,
+    )
     return _settlement(kept, None)
 
 
