@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres_for_tests import Postgres, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,24 @@ def s3_bucket(s3_endpoint: str) -> str:
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     urllib.request.urlopen(urllib.request.Request(f"{s3_endpoint}/{name}", method="PUT")).close()
     return name
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL; each process of a parallel run has its own."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Postgres) -> str:
+    """Address of that server, with its own database `postgres`."""
+    return postgres.url()
+
+
+@pytest.fixture
+def postgres_database(postgres: Postgres) -> Iterator[str]:
+    """Address of a new, empty database, dropped afterwards."""
+    url = postgres.new_database()
+    yield url
+    postgres.drop(url)

@@ -132,7 +132,7 @@ def _rescues_and_fences(desk: Desk) -> None:
 @QUEUE("heartbeats keep a run, and a late one keeps it too where nobody has claimed it since.")
 def _keeps_what_lives(desk: Desk) -> None:
     ledger, claim = desk.ledger, desk.running(seconds=2 * SHORT)
-    for _ in range(4):
+    for _ in range(3):
         time.sleep(SHORT)
         beat = ledger.heartbeat(claim.lease, 2 * SHORT)
         expect(beat.lease.until > claim.lease.until, "a heartbeat does not extend the lease")

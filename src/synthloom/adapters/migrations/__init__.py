@@ -1,0 +1,1 @@
+"""Alembic migrations of a ledger's database; `SqlLedger.migrate()` runs them."""
