@@ -98,8 +98,26 @@ def server_home(settings: Settings, *, migrate: bool = True) -> ServerHome:
         upload_bytes=settings.upload_mb << 20, table_cells=settings.table_cells, deliveries=settings.run_deliveries,
         model_cache=settings.model_cache, reading=Bounds(settings.read_memory_mb, settings.read_seconds),
     )
-    service = RunService(ledger, datasets, artifacts, limits, report_service=settings.report_service)
+    token = settings.report_token
+    service = RunService(
+        ledger, datasets, artifacts, limits, report_service=settings.report_service,
+        report_token=token.get_secret_value() if token is not None else None,
+    )
     return ServerHome(service, ledger, ledger, settings, ledger.close)
+
+
+def migrate_database(settings: Settings) -> str:
+    """Bring the database up to date; which kind it is: sqlite or postgresql."""
+    need_server()
+    from synthloom.adapters.ledger_sql import SqlLedger
+
+    url = database_url(settings)
+    ledger = SqlLedger(url)
+    try:
+        ledger.migrate()
+    finally:
+        ledger.close()
+    return "sqlite" if url.startswith("sqlite") else "postgresql"
 
 
 def stores(settings: Settings) -> tuple[ArtifactStore, ArtifactStore]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from synthloom.cli import end, evaluate, impute, inspect, methods, report, run, sample, schema
+from synthloom.cli import end, evaluate, impute, inspect, methods, report, run, sample, schema, worker
 from synthloom.cli.crash import crash_error
 from synthloom.cli.output import Answer, Flags, deliver, deliver_error, print_notice, stderr_console
 from synthloom.domain.errors import CancelledError, OutputError, SynthloomError, UsageError
@@ -36,8 +36,10 @@ app.command("evaluate", short_help="Measure synthetic data made by any tool.")(e
 app.command("report", short_help="Draw a run's report again.")(report.report)
 app.command("methods", short_help="The methods and their parameters.")(methods.methods)
 app.command("schema", short_help="JSON Schemas of our files.")(schema.schema)
+app.command("worker", short_help="Do queued runs.")(worker.worker)
+app.command("migrate", short_help="Bring the server's database up to date.")(worker.migrate)
 
-COMMANDS = ("run", "inspect", "sample", "impute", "evaluate", "report", "methods", "schema")
+COMMANDS = ("run", "inspect", "sample", "impute", "evaluate", "report", "methods", "schema", "worker", "migrate")
 
 
 def _print_version(wanted: bool) -> None:

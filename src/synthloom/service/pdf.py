@@ -6,6 +6,7 @@ import logging
 import tempfile
 import urllib.error
 import urllib.request
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,18 +17,31 @@ from synthloom.service.limited import Bounds, call_limited
 log = logging.getLogger("synthloom.pdf")
 
 ROUTE = "/v1/report/pdf"
-"""What a report service answers on: report.json is posted, the PDF comes back."""
+"""What a report service answers on: report.json is posted, with a bearer token where one is set; a PDF comes back."""
 
 _MOST_BYTES = 64 << 20
 
 
-def render_pdf(report: bytes, bounds: Bounds, service: str | None = None, emit: Emit = ignore) -> bytes:
+@dataclass(frozen=True)
+class Remote:
+    """A report service.
+
+    Attributes:
+        address: Where it is.
+        token: What it wants to be shown.
+    """
+
+    address: str
+    token: str | None = field(default=None, repr=False)
+
+
+def render_pdf(report: bytes, bounds: Bounds, service: Remote | None = None, emit: Emit = ignore) -> bytes:
     """The PDF of a report.json.
 
     Args:
         report: Its bytes.
         bounds: What drawing may use here.
-        service: Address of a report service.
+        service: A report service to ask first.
         emit: Hears of the fallback to drawing here when the service fails.
 
     Raises:
@@ -58,17 +72,19 @@ def local_pdf(report: bytes, bounds: Bounds) -> bytes:
             ) from None
 
 
-def remote_pdf(report: bytes, service: str, seconds: float) -> bytes:
-    """Drawn by the service at an address.
+def remote_pdf(report: bytes, service: Remote, seconds: float) -> bytes:
+    """Drawn by a report service.
 
     Raises:
         BackendError: it cannot be reached, or answers with anything but a PDF.
     """
-    if urlsplit(service).scheme not in ("http", "https"):
+    if urlsplit(service.address).scheme not in ("http", "https"):
         raise BackendError("the report service's address is no http address.", do="Set SYNTHLOOM_REPORT_SERVICE.")
+    headers = {"Content-Type": "application/json", "Accept": "application/pdf"}
+    if service.token is not None:
+        headers["Authorization"] = f"Bearer {service.token}"
     request = urllib.request.Request(  # noqa: S310  # the scheme is checked above
-        service.rstrip("/") + ROUTE, data=report, method="POST",
-        headers={"Content-Type": "application/json", "Accept": "application/pdf"},
+        service.address.rstrip("/") + ROUTE, data=report, method="POST", headers=headers,
     )
     try:
         with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310

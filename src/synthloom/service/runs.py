@@ -23,7 +23,7 @@ from synthloom.service import uploads
 from synthloom.service.comparison import side_by_side
 from synthloom.service.documents import parse_report
 from synthloom.service.limited import Bounds, call_limited
-from synthloom.service.pdf import render_pdf
+from synthloom.service.pdf import Remote, render_pdf
 from synthloom.service.submission import changed, check_request, check_size
 
 if TYPE_CHECKING:
@@ -61,18 +61,19 @@ class RunService:
         artifacts: Store of what runs leave.
         limits: What an upload and a run may use.
         report_service: Address of a service that draws PDFs; None: they are drawn here.
+        report_token: What is shown to that service.
         backends: Who may implement methods beside this package.
     """
 
     def __init__(
         self, ledger: RunLedger, datasets: ArtifactStore, artifacts: ArtifactStore, limits: Limits | None = None, *,
-        report_service: str | None = None, backends: Backends | None = None,
+        report_service: str | None = None, report_token: str | None = None, backends: Backends | None = None,
     ) -> None:
         self.ledger = ledger
         self.datasets = datasets
         self.artifacts = artifacts
         self.limits = limits or Limits()
-        self.report_service = report_service
+        self._report_service = Remote(report_service, report_token) if report_service is not None else None
         self.backends = backends
         self._inspections: OrderedDict[tuple[str, ...], dict[str, Any]] = OrderedDict()
         self._lock = threading.Lock()
@@ -227,7 +228,7 @@ class RunService:
         and memory. When the service fails, `emit` and the log hear of the fallback to the child.
         """
         artifact = self.artifact(tenant, run_id, "report.json")
-        return render_pdf(self.artifacts.get(artifact.key), self.limits.reading, self.report_service, emit)
+        return render_pdf(self.artifacts.get(artifact.key), self.limits.reading, self._report_service, emit)
 
     def compare(self, tenant: str, run_ids: Sequence[str]) -> dict[str, Any]:
         """Two to ten runs' measurements and verdicts side by side: `{"runs": [...], "metrics": [{"key", "title",
