@@ -2,7 +2,9 @@
 
 Exit codes: 0 done · 1 an unexpected error · 2 used wrongly · 3 the table or a file cannot be used · 4 a verdict failed
 under --require-verdicts · 5 something optional is not installed · 6 a privacy promise cannot be kept · 7 the method
-could not learn the table · 8 a result could not be written · 130 cancelled.
+could not learn the table · 8 a result could not be written · 9 the present state does not allow it · 10 database or
+store out of reach · 11 not allowed · 12 too many requests · 13 a backend failed · 14 too much memory or time · 130
+cancelled.
 """
 
 from __future__ import annotations

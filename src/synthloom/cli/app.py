@@ -20,7 +20,8 @@ from synthloom.settings import likely_misspelt
 _EPILOG = (
     "Exit codes: 0 done, 1 unexpected error, 2 used wrongly, 3 unusable input, 4 a verdict failed under "
     "--require-verdicts, 5 something is not installed, 6 privacy promise impossible, 7 the method could not learn, "
-    "8 output could not be written, 130 cancelled."
+    "8 output could not be written, 9 the state does not allow it, 10 database or store out of reach, 11 not allowed, "
+    "12 too many requests, 13 a backend failed, 14 too much memory or time, 130 cancelled."
 )
 
 app = typer.Typer(
