@@ -50,7 +50,7 @@ class RateLimiter:
             short = level < 1
             if not short:
                 level -= tokens
-            if tokens or short:
+            if level < self._size:  # a full bucket is what a new one would be
                 self._buckets[key] = (level, now)
             while len(self._buckets) > _MOST_BUCKETS:
                 self._buckets.popitem(last=False)
