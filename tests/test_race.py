@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import Field
 
@@ -41,6 +42,18 @@ class Even(IndependentMarginals):
     def sample(self, n, rng, conditions=None, emit=lambda e: None, cancelled=lambda: False):
         self.params = self.params.model_copy(update={"blur": 1.0})
         return super().sample(n, rng, conditions, emit, cancelled)
+
+
+class Partly(IndependentMarginals):
+    """Draws new rows of the very table, but a share of them with columns that know nothing of each other."""
+
+    off = 0.0
+
+    def sample(self, n, rng, conditions=None, emit=lambda e: None, cancelled=lambda: False):
+        rows = mixed(n, int(rng.integers(2**31))).table
+        loose = super().sample(n, rng, conditions, emit, cancelled)
+        where = rng.random(n) < self.off
+        return pd.DataFrame({name: rows[name].where(~where, loose[name]).astype(loose[name].dtype) for name in loose})
 
 
 class CannotLearn(IndependentMarginals):
@@ -212,6 +225,71 @@ def test_the_better_half_goes_on_with_more_rows(monkeypatch):
     assert {r for _, r, _ in rounds[2]} == {294}
 
 
+def trained(name, clock, *, soon, late, seen=None):
+    """A method that takes all the time it is given: `soon` is what it gets wrong in less than ten seconds."""
+
+    class Trained(Partly):
+        Params = TimedParams
+
+        def fit(self, table, schema, rng, emit=lambda e: None, cancelled=lambda: False):
+            seconds = self.params.max_seconds
+            clock.now += seconds
+            if seen is not None:
+                seen.append((name, seconds))
+            self.off = late if seconds >= 10 else soon
+            return super().fit(table, schema, rng, emit, cancelled)
+
+    return kind(name, Trained, Params=TimedParams)
+
+
+def last_round(result):
+    return [h.method for h in result.race.heats if h.round == 2]
+
+
+@pytest.mark.parametrize("better", ["ddpm", "autoregressive"])
+def test_trainings_that_the_first_round_cannot_tell_apart_meet_again_with_more_time(better):
+    clock, seen = Clock(), []
+    known = {
+        n: trained(n, clock, soon=0.5, late=0.0 if n == better else 0.3, seen=seen) for n in ("ddpm", "autoregressive")
+    }
+    result = hold(known | {"tvae": trained("tvae", clock, soon=1.0, late=1.0)}, rows=2000, clock=clock)
+    assert last_round(result) == ["autoregressive", "ddpm"]
+    assert result.plan.method == better
+    assert all(seconds >= 10 for _, seconds in seen[2:])
+    assert clock.now <= race.SHARE * 120
+
+
+def test_a_training_that_is_clearly_behind_leaves_the_time_to_the_one_ahead():
+    clock, seen = Clock(), []
+    known = {
+        "autoregressive": trained("autoregressive", clock, soon=1.0, late=0.0, seen=seen),
+        "ddpm": trained("ddpm", clock, soon=0.5, late=0.5, seen=seen), "cart": EVEN,
+    }
+    result = hold(known, rows=2000, clock=clock, budget=50)
+    assert last_round(result) == ["cart", "ddpm"]
+    name, seconds = seen[-1]
+    assert name == "ddpm"
+    assert seconds > 12
+
+
+def test_a_training_that_has_only_begun_is_not_put_out_by_methods_that_are_done():
+    clock = Clock()
+    known = {
+        "autoregressive": trained("autoregressive", clock, soon=1.0, late=0.0),
+        "cart": kind("cart", Partly, off=0.4), "gaussian_copula": kind("gaussian_copula", Partly, off=0.5),
+    }
+    result = hold(known, rows=2000, clock=clock, budget=50)
+    first = {h.method: h.scores["utility.c2st"].value for h in result.race.heats if h.round == 1}
+    assert max(first, key=first.get) == "autoregressive"
+    assert result.plan.method == "autoregressive"
+
+
+def test_where_time_is_short_the_one_that_measured_best_elsewhere_goes_first_among_equals():
+    clock = Clock()
+    known = {n: trained(n, clock, soon=0.3, late=0.3) for n in ("ddpm", "autoregressive", "tvae")}
+    assert last_round(hold(known, rows=2000, clock=clock, budget=40)) == ["autoregressive"]
+
+
 class Heavy(IndependentMarginals):
     """Takes a second for 40 rows, and cannot plan its time."""
 
@@ -231,7 +309,7 @@ def test_a_winner_that_would_take_too_long_learns_as_many_rows_as_there_is_time_
     few_rows(monkeypatch)
     clock = Clock()
     known = {"gaussian_copula": kind("gaussian_copula", Heavy, clock=clock), "cart": EVEN}
-    result = hold(known, rows=2000, clock=clock, budget=60)
+    result = hold(known, rows=2000, clock=clock, budget=50)
     assert result.plan.method == "gaussian_copula"
     assert result.seconds == pytest.approx(50)
     assert 800 <= result.rows < 2000

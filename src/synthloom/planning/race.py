@@ -44,6 +44,8 @@ _CAUTION = 0.7  # of the rows that the time left would allow if learning took ti
 _GRACE = 0.15  # of the budget, by which a candidate may overrun the race's time
 _LEAST = 1.0  # seconds that a candidate needs to show anything
 _FULL = 20.0  # seconds that a candidate of the last round should have, if it is one that uses all the time it is given
+_HALF = 12.0  # seconds that each of several should have there, where the first round could not tell them apart
+_APART = 2.0  # standard errors of a difference, from which on the first round can
 _WORTH = 3.0  # seconds of learning worth a heat: where there are fewer for each, those who start later get none
 _Z = 2 * NormalDist().inv_cdf(0.975)
 
@@ -216,13 +218,13 @@ class _Course:
             last = number == len(rounds)
             until = self.time * (1.0 if last else _FIRST_SHARE)
             done = []
-            running.sort(key=lambda n: bool(resolve_method(n, self.track.known).budget_params(1.0)))
+            running.sort(key=self._timed)
             for k, name in enumerate(running):
                 ahead = until - self.watch.spent
                 share = max(ahead / (len(running) - k), min(ahead, self.overhead + _WORTH))
                 done.append(self._heat(name, number, rows, share, rough=not last))
             ranked = rank([h for h in done if h.scores])
-            running = [] if last else self._ahead(ranked[: math.ceil(len(done) / 2)])
+            running = [] if last else self._ahead(ranked, done)
             self.heats += [placed(h, "ahead") if h.method in running and h.inside else h for h in done]
             newer = {h.method for h in ranked}
             merged = ranked + [h for h in self.ranked if h.method not in newer]
@@ -230,11 +232,28 @@ class _Course:
             if not running:
                 return
 
-    def _ahead(self, half: Sequence[Heat]) -> list[str]:
-        """Who goes on, of the better half: of those that use all the time they are given, as many as get enough."""
-        room = max(int((self.time - self.watch.spent) / _FULL), 1)
-        timed = [h.method for h in half if resolve_method(h.method, self.track.known).budget_params(1.0)]
-        return [h.method for h in half if h.method not in timed[room:]]
+    def _ahead(self, ranked: Sequence[Heat], started: Sequence[Heat]) -> list[str]:
+        """Who goes on, best first: the better half of those that are done with learning, and of those that are not.
+
+        They are halved apart, as a few seconds of a training say little of its end against one that has ended. Of
+        those that use all the time they are given, as many go on as get enough; those that the first round cannot tell
+        from their best are content with less, and whoever has measured best elsewhere stands first among them.
+        """
+        done, timed = (self._half(ranked, started, timed=t) for t in (False, True))
+        level = [h for h in timed if not _clearly_behind(h, timed[0])]
+        level.sort(key=lambda h: _place(h.method))
+        left = self.time - self.watch.spent - self.overhead * len(done)
+        many = max(int(left / _FULL), min(len(level), int(left / _HALF)), 1)
+        kept = [*level, *(h for h in timed if h not in level)][:many]
+        return [h.method for h in (*done, *kept)]
+
+    def _half(self, ranked: Sequence[Heat], started: Sequence[Heat], *, timed: bool) -> list[Heat]:
+        many = math.ceil(sum(self._timed(h.method) == timed for h in started) / 2)
+        return [h for h in ranked if self._timed(h.method) == timed][:many]
+
+    def _timed(self, name: str) -> bool:
+        """Whether a method uses all the time it is given."""
+        return bool(resolve_method(name, self.track.known).budget_params(1.0))
 
     def _heat(self, name: str, number: int, rows: int, share: float, *, rough: bool) -> Heat:
         """One candidate's turn, told as it goes and when it is done."""
@@ -369,6 +388,13 @@ def _reason(course: _Course, winner: Heat) -> str:
 
 def _told_apart(heat: Heat) -> float:
     return max(heat.scores[C2ST].value, 0.5) if C2ST in heat.scores else 2.0
+
+
+def _clearly_behind(heat: Heat, other: Heat) -> bool:
+    """Whether another is nearer to real rows by more than chance explains, or inside the privacy limits alone."""
+    if heat.inside != other.inside:
+        return bool(other.inside)
+    return _told_apart(heat) - _told_apart(other) > _APART * math.hypot(_error(heat), _error(other))
 
 
 def _error(heat: Heat) -> float:
