@@ -101,9 +101,15 @@ def server_home(settings: Settings, *, migrate: bool = True) -> ServerHome:
     token = settings.report_token
     service = RunService(
         ledger, datasets, artifacts, limits, report_service=settings.report_service,
+        circumstances=circumstances(settings),
         report_token=token.get_secret_value() if token is not None else None,
     )
     return ServerHome(service, ledger, ledger, settings, ledger.close)
+
+
+def circumstances(settings: Settings) -> dict[str, str]:
+    """What a model depends on beside its run and the packages of this interpreter."""
+    return {"backends": settings.backends, "synthcity_only": str(settings.synthcity_only)}
 
 
 def migrate_database(settings: Settings) -> str:

@@ -2,5 +2,6 @@
 
 from synthloom.engine.evaluate import evaluate
 from synthloom.engine.pipeline import MIN_ROWS, REFINE_KEYS, RunResult, execute_pipeline
+from synthloom.engine.stages import Ready
 
-__all__ = ["MIN_ROWS", "REFINE_KEYS", "RunResult", "evaluate", "execute_pipeline"]
+__all__ = ["MIN_ROWS", "REFINE_KEYS", "Ready", "RunResult", "evaluate", "execute_pipeline"]

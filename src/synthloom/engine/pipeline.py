@@ -35,7 +35,7 @@ from synthloom.domain.report import Meta, Protection, RefinementEffect, Report
 from synthloom.domain.run import Attempt, RunRequest
 from synthloom.domain.schema import Schema
 from synthloom.engine.backing import other_backend, settle_backend
-from synthloom.engine.stages import Run, Stage, chosen, summary
+from synthloom.engine.stages import Ready, Run, Stage, chosen, summary
 from synthloom.metrics.contract import Metric, Tables
 from synthloom.metrics.runner import measure
 from synthloom.planning.heuristics import fallback_plan, first_plan, next_plan, within_budget
@@ -97,6 +97,7 @@ def execute_pipeline(
     dataset: Dataset, request: RunRequest, rng: np.random.Generator, emit: Emit = ignore, cancelled: Cancelled = never,
     *, known: Mapping[str, AnyMethod] | None = None, metrics: Sequence[Metric] | None = None,
     clock: Callable[[], float] = time.monotonic, backends: Backends = NATIVE_ONLY,
+    ready: Ready | None = None,
 ) -> RunResult:
     """Carry one request through the pipeline.
 
@@ -111,6 +112,7 @@ def execute_pipeline(
         metrics: What to measure; None: everything.
         clock: Seconds, for a budget of time; without one it is not looked at.
         backends: Who may implement methods beside this package, and in which order they are asked.
+        ready: What an equal run has learnt; it is taken in place of planning and learning.
 
     Returns:
         The best attempt: one that passed all verdicts, else the one with the fewest failed privacy verdicts, then
@@ -127,6 +129,8 @@ def execute_pipeline(
     run = Run(request, int(rng.integers(2**63)), emit, cancelled, measured, known, backends)
     with run.stage("split") as stage:
         rows = _split(dataset, run, stage)
+    if ready is not None:
+        return _with_ready(run, rows, ready)
     attempts: list[Attempt] = []
     unfit: list[str] = []
     best: _Candidate | None = None
@@ -280,8 +284,34 @@ def _within_reach(run: Run, rows: _Rows, choice: _Choice) -> _Rows:
         f"{choice.plan.method} learns {few:,} of {n:,} training rows, drawn at random: all of them would take about "
         f"{choice.all_seconds:.0f} s of a budget of {budget_text(choice.watch.seconds)}. A longer budget learns more."
     )))
-    drawn = np.sort(run.rng("rows").choice(n, few, replace=False))
+    return _drawn(run, rows, few)
+
+
+def _drawn(run: Run, rows: _Rows, few: int) -> _Rows:
+    drawn = np.sort(run.rng("rows").choice(len(rows.train), few, replace=False))
     return replace(rows, train=rows.train.iloc[drawn].reset_index(drop=True))
+
+
+def _with_ready(run: Run, rows: _Rows, ready: Ready) -> RunResult:
+    """The road from `sample` on, with what an equal run has learnt; its other attempts stay in the report as they were.
+
+    All streams of randomness being named, the rows are those that learning again would have led to.
+    """
+    if ready.n_train < len(rows.train):
+        rows = _drawn(run, rows, ready.n_train)
+    with run.stage("plan", ready.number) as stage:
+        for notice in ready.notices:
+            run.emit(notice)
+        for fallback in ready.fallbacks:
+            run.emit(fallback)
+        stage.message = ready.plan.reason
+    with run.stage("fit", ready.number) as stage:
+        run.emit(ready.source)
+        stage.message = "Nothing to learn: the model of an equal run is taken."
+    before = [a for a in ready.attempts if a.number < ready.number]
+    candidate = replace(_attempt(run, rows, ready.synthesizer, ready.plan, before), losses=ready.losses)
+    attempts = (*before, candidate.attempt, *(a for a in ready.attempts if a.number > ready.number))
+    return _finish(run, rows, candidate, attempts, ready.race)
 
 
 def _next(

@@ -21,10 +21,13 @@ from synthloom.domain.event import (
     StepStarted,
 )
 from synthloom.domain.measurement import Verdict
-from synthloom.domain.run import RunRequest
+from synthloom.domain.plan import Plan
+from synthloom.domain.race import Race
+from synthloom.domain.run import Attempt, RunRequest
 from synthloom.metrics.contract import Metric
 from synthloom.registry import NATIVE_ONLY, AnyMethod, Backends
 from synthloom.registry import metrics as all_metrics
+from synthloom.synthesizer import Synthesizer
 from synthloom.tables.rng import child
 
 
@@ -34,6 +37,35 @@ class Stage:
 
     emit: Emit
     message: str = ""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What an equal run has learnt, with what its report says of the way there.
+
+    Attributes:
+        synthesizer: Fitted.
+        plan: The plan that it came from.
+        number: Number of the attempt that it came from.
+        source: Whose it is, for the person.
+        n_train: Rows it has learnt.
+        attempts: All attempts of that run.
+        race: Its race, if there was one.
+        losses: Of the training.
+        fallbacks: Steps down on the way.
+        notices: What the person was told on the way.
+    """
+
+    synthesizer: Synthesizer
+    plan: Plan
+    number: int
+    source: Notice
+    n_train: int
+    attempts: tuple[Attempt, ...] = ()
+    race: Race | None = None
+    losses: tuple[Loss, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass

@@ -12,6 +12,7 @@ from synthloom.domain.run import RunStatus
 from synthloom.ports import ArtifactStore
 from synthloom.service.documents import DOCUMENTS
 from synthloom.service.keeper import Service
+from synthloom.service.model_cache import ModelOffer, take
 from synthloom.service.recorder import Recorder
 from synthloom.service.roads import Finished, run
 from synthloom.service.uploads import fetch
@@ -27,7 +28,7 @@ def prefix_of(run: RunRecord) -> str:
 
 def carry_out(
     datasets: ArtifactStore, artifacts: ArtifactStore, claim: Claim, folder: Path, *, emit: Emit, cancelled: Cancelled,
-    backends: Backends | None = None, pdf: bool = True,
+    backends: Backends | None = None, pdf: bool = True, offer: ModelOffer | None = None,
 ) -> Settlement:
     """Do a run's work and write its artifacts; nothing points to them yet.
 
@@ -40,19 +41,21 @@ def carry_out(
         cancelled: Asked often.
         backends: Who may implement methods beside this package.
         pdf: Whether report.pdf is among the artifacts.
+        offer: A model that may be taken instead of training.
     """
     recorder = Recorder(emit)
     table = fetch(datasets, claim.dataset, folder, cancelled)
+    ready = take(artifacts, offer, recorder)
     done = run(
         table, claim.run.request, name=claim.dataset.filename, overrides=claim.run.overrides, backends=backends,
-        emit=recorder, cancelled=cancelled,
+        ready=ready, emit=recorder, cancelled=cancelled,
     )
     table.unlink()
     documents = [name for name in DOCUMENTS if pdf or name != "report.pdf"]
     kept = Service(artifacts).keep(
         claim.run.run_id, done, prefix=prefix_of(claim.run), documents=documents, emit=recorder, cancelled=cancelled,
     )
-    return _settlement(kept, None)
+    return _settlement(kept, offer.key if offer is not None else None)
 
 
 def _settlement(kept: Finished, model_key: str | None) -> Settlement:

@@ -24,7 +24,7 @@ from synthloom.service.recorder import RecordedEvent, Recorder, check_cancelled,
 if TYPE_CHECKING:
     import pandas as pd
 
-    from synthloom.engine import RunResult
+    from synthloom.engine import Ready, RunResult
     from synthloom.registry import Backends
     from synthloom.synthesizer import Synthesizer
     from synthloom.tables.dataset import Dataset
@@ -132,7 +132,8 @@ def inspect(
 
 def run(
     source: Source, request: RunRequest, *, name: str | None = None, overrides: SchemaOverrides | None = None,
-    command: str | None = None, backends: Backends | None = None, emit: Emit = ignore, cancelled: Cancelled = never,
+    command: str | None = None, backends: Backends | None = None, ready: Ready | None = None, emit: Emit = ignore,
+    cancelled: Cancelled = never,
 ) -> Finished:
     """Carry a request through the pipeline; store nothing.
 
@@ -143,6 +144,7 @@ def run(
         overrides: What a person says about the columns.
         command: How to do it again, for the report.
         backends: Who may implement methods beside this package; None: nobody.
+        ready: What an equal run has learnt, to be taken instead of learning again.
         emit: Hears every event as it happens.
         cancelled: Asked often; when true, CancelledError is raised within a second.
     """
@@ -153,7 +155,8 @@ def run(
     recorder = recording(emit)
     dataset = load(source, name=name, overrides=overrides, emit=recorder, cancelled=cancelled)
     result = execute_pipeline(
-        dataset, request, child(request.seed, "run"), recorder, cancelled, backends=backends or NATIVE_ONLY
+        dataset, request, child(request.seed, "run"), recorder, cancelled, backends=backends or NATIVE_ONLY,
+        ready=ready,
     )
     report = _stamped(result.report, dataset, request.seed, recorder, command)
     return Finished(report, result, notices=recorder.notices, events=tuple(recorder.events))

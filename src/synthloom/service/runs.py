@@ -6,7 +6,7 @@ import json
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,6 +23,7 @@ from synthloom.service import uploads
 from synthloom.service.comparison import side_by_side
 from synthloom.service.documents import parse_report
 from synthloom.service.limited import Bounds, call_limited
+from synthloom.service.model_cache import ModelOffer, find_offer
 from synthloom.service.pdf import Remote, render_pdf
 from synthloom.service.submission import changed, check_request, check_size
 
@@ -63,11 +64,13 @@ class RunService:
         report_service: Address of a service that draws PDFs; None: they are drawn here.
         report_token: What is shown to that service.
         backends: Who may implement methods beside this package.
+        circumstances: What a model depends on beside its run and installed packages, such as the order of backends.
     """
 
     def __init__(
         self, ledger: RunLedger, datasets: ArtifactStore, artifacts: ArtifactStore, limits: Limits | None = None, *,
         report_service: str | None = None, report_token: str | None = None, backends: Backends | None = None,
+        circumstances: Mapping[str, str] | None = None,
     ) -> None:
         self.ledger = ledger
         self.datasets = datasets
@@ -75,6 +78,7 @@ class RunService:
         self.limits = limits or Limits()
         self._report_service = Remote(report_service, report_token) if report_service is not None else None
         self.backends = backends
+        self._circumstances = dict(circumstances or {})
         self._inspections: OrderedDict[tuple[str, ...], dict[str, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -247,7 +251,13 @@ class RunService:
 
     # the worker's side, inside the child process of a delivery
 
-    def execute(self, claim: Claim, folder: Path, emit: Emit, cancelled: Cancelled) -> Settlement:
+    def model_offer(self, claim: Claim) -> ModelOffer | None:
+        """A model that a claimed run may take instead of training, and the key that its own will be found under."""
+        return find_offer(self.ledger, claim, self._circumstances) if self.limits.model_cache else None
+
+    def execute(
+        self, claim: Claim, folder: Path, emit: Emit, cancelled: Cancelled, offer: ModelOffer | None = None,
+    ) -> Settlement:
         """Do a run's work: fetch the table, take an equal run's model or fit, write artifacts to the store under
         `{run_id}/…` (a rescued run: `{run_id}/{delivery}/…`), and say how to settle it. Nothing is pointed to yet.
 
@@ -256,11 +266,13 @@ class RunService:
             folder: A private folder for whatever is large.
             emit: Hears every event.
             cancelled: Asked often.
+            offer: Of `model_offer`.
         """
         from synthloom.service.execution import carry_out
 
         return carry_out(
             self.datasets, self.artifacts, claim, folder, emit=emit, cancelled=cancelled, backends=self.backends,
+            offer=offer,
         )
 
 

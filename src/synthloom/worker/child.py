@@ -107,17 +107,19 @@ def perform(line: Line, command: dict[str, Any]) -> dict[str, Any]:
     """Do one run; the answer that ends it."""
     from synthloom.domain.records import Claim
     from synthloom.service.execution import carry_out
+    from synthloom.service.model_cache import ModelOffer
     from synthloom.settings import Settings
     from synthloom.wiring import stores
 
     settings = Settings.model_validate(command["settings"])
     claim = Claim.model_validate(command["claim"])
+    offer = ModelOffer.model_validate(command["model"]) if command["model"] is not None else None
     limit_memory(command["memory_mb"])
     try:
         datasets, artifacts = stores(settings)
         settlement = carry_out(
             datasets, artifacts, claim, Path(command["folder"]), emit=Thinned(line.event),
-            cancelled=line.cancelled.is_set, pdf=settings.run_pdf,
+            cancelled=line.cancelled.is_set, pdf=settings.run_pdf, offer=offer,
         )
         return {"settlement": settlement.model_dump(mode="json")}
     except CancelledError:

@@ -114,12 +114,21 @@ class Worker:
         log.info("run claimed", extra={"delivery": claim.run.deliveries, "method": claim.run.request.method})
         child, self._spare = self._ready_spare() or Child(self._module), None
         delivery = Delivery(
-            self._home.ledger, self._home.service.artifacts, claim, child, terms=self._terms, model=None, log=log,
+            self._home.ledger, self._home.service.artifacts, claim, child, terms=self._terms,
+            model=self._offer(claim, log), log=log,
             on_end=self._stirred.set,
         )
         self._deliveries.append(delivery)
         delivery.start()
         self._active = time.monotonic()
+
+    def _offer(self, claim: Claim, log: Bound) -> dict[str, Any] | None:
+        try:
+            offer = self._home.service.model_offer(claim)
+        except StorageUnavailableError as error:
+            log.warning("no earlier model looked for", extra={"reason": error.what})
+            return None
+        return None if offer is None else offer.model_dump(mode="json")
 
     def _reap(self) -> None:
         going = [d for d in self._deliveries if not d.is_over]
