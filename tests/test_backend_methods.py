@@ -12,6 +12,8 @@ import pytest
 import synthloom
 from backends_for_tests import city, desk, sdv
 from synthloom.adapters.local_folder import LocalFolder
+from synthloom.backends.desk import make_backends
+from synthloom.backends.evaluators import EVALUATORS, synthcity_metrics
 from synthloom.backends.sdv import Sdv
 from synthloom.backends.specs import Limits
 from synthloom.backends.synthcity import SynthCity
@@ -31,8 +33,11 @@ from synthloom.domain.guarantee import NoGuarantee
 from synthloom.domain.run import DPRequest, RunRequest
 from synthloom.domain.schema import SchemaOverrides
 from synthloom.engine import execute_pipeline
+from synthloom.metrics.contract import Tables
+from synthloom.metrics.runner import measure
 from synthloom.registry import create_synthesizer
 from synthloom.service import Finished, Service
+from synthloom.settings import Settings
 from synthloom.tables.coerce import coerce
 from synthloom.tables.dataset import Dataset
 from synthloom.tables.infer import frame_to_raw, infer_schema
@@ -253,3 +258,47 @@ def test_the_package_is_not_importable_over_there():
     assert synthloom.__version__
     with city().session() as session:
         assert session.call("check").result["versions"]["python"]
+
+
+def measured(frame, *, holdout=True, backend=None, **roles):
+    schema = infer_schema(frame_to_raw(frame), SchemaOverrides.model_validate(roles))
+    table = coerce(frame_to_raw(frame), schema)
+    tables = Tables(
+        table.iloc[:180].reset_index(drop=True), table.iloc[180:].reset_index(drop=True) if holdout else None,
+        table.iloc[:100].reset_index(drop=True), schema, seed=1,
+    )
+    return {m.info.key: m for m in measure(tables, synthcity_metrics(backend or city()), floors=False)}
+
+
+def test_synthcitys_metrics_get_each_table_where_it_belongs_and_those_that_vanish_say_why(frame):
+    found = measured(frame, target="grade")
+    assert found["synthcity.stats.ks_test"].value == 0.9
+    assert found["synthcity.sanity.common_rows_proportion"].value == 180
+    k = found["synthcity.privacy.k_anonymization"].outcome
+    assert (k.value, k.details["parts"]["gt"]) == (100, 120)
+    assert found["synthcity.privacy.DomiasMIA_prior"].value == 0.5
+    survival = found["synthcity.stats.survival_km_distance"].outcome
+    assert (survival.status, survival.reason[:24]) == ("undefined", "SynthCity gave no number")
+    assert found["synthcity.performance.xgb"].outcome.reason == "SynthCity gave no number for it."
+    assert "no target" in measured(frame)["synthcity.performance.xgb"].outcome.reason
+    assert len(found) == len(EVALUATORS)
+
+
+def test_synthcitys_metrics_without_holdout_or_synthcity_say_so_in_every_row(frame, tmp_path):
+    assert {m.outcome.status for m in measured(frame, holdout=False).values()} == {"undefined"}
+    absent = measured(frame, backend=SynthCity(Limits(home=str(tmp_path))))
+    assert all("not installed" in m.outcome.reason for m in absent.values())
+
+
+def test_the_settings_make_the_desk(tmp_path):
+    settings = Settings.from_environment({
+        "SYNTHLOOM_HOME": str(tmp_path), "SYNTHLOOM_BACKENDS": "sdv, native", "USE_SYNTHCITY_METRICS": "true",
+        "USE_SYNTHCITY_ONLY": "1",
+    })
+    made_desk = make_backends(settings)
+    assert (made_desk.order, made_desk.asked, made_desk.only) == (("sdv", "native"), True, "synthcity")
+    assert len(made_desk.metrics) == len(EVALUATORS)
+    plain = make_backends(Settings.from_environment({}))
+    assert (plain.order, plain.asked, plain.only, plain.metrics) == (("synthcity", "native", "sdv"), False, None, ())
+    with pytest.raises(UsageError, match="sinthcity is no backend"):
+        make_backends(Settings.from_environment({"SYNTHLOOM_BACKENDS": "sinthcity"}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from synthloom.backends.evaluators import synthcity_metrics
 from synthloom.backends.sdv import Sdv
 from synthloom.backends.specs import BackendSettings
 from synthloom.backends.synthcity import SynthCity
@@ -56,4 +57,5 @@ def make_backends(settings: DeskSettings, *, hosted: bool = False) -> Backends:
         )
     return Backends(
         order=order, others=others, only="synthcity" if settings.synthcity_only else None, asked=order != DEFAULT_ORDER,
+        metrics=synthcity_metrics(city) if settings.synthcity_metrics else (),
     )
