@@ -71,7 +71,8 @@ def _environment() -> dict[str, str]:
     """Our environment, for mirrors and proxies, without what would lead pip into another Python's packages."""
     misleading = {"PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIRE_VIRTUALENV",
                   "PIP_CONSTRAINT", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
-    return {k: v for k, v in os.environ.items() if k not in misleading} | {"PYTHONUNBUFFERED": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    ours = {"PYTHONUNBUFFERED": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    return {k: v for k, v in os.environ.items() if k not in misleading} | ours
 
 
 def _listen(process: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:

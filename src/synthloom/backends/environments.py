@@ -14,7 +14,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -188,10 +188,10 @@ def install(
 def check(
     name: str, settings: BackendSettings, emit: Emit = ignore, cancelled: Cancelled = never
 ) -> dict[str, Any]:
-    """Let a backend's interpreter learn a tiny table and draw from it.
+    """Let a backend's interpreter learn a tiny table and draw from it, and write down anew what it can do.
 
     Returns:
-        `{"seconds": 12.3, "versions": {...}, "plugins": 27, "broken": {"goggle": "why it does not load"}}`.
+        `{"seconds": 12.3, "versions": {...}, "plugins": 25, "broken": {"goggle": "why it does not load"}}`.
 
     Raises:
         MissingDependencyError: not installed.
@@ -201,6 +201,11 @@ def check(
     steps = _Steps(emit)
     steps.begin("check")
     found = _checked(known, interpreter(name, settings), steps, cancelled)
+    before = read_manifest(known, settings)
+    if before is not None and (before.catalogue, before.versions) != (found["catalogue"], found["versions"]):
+        with _alone(known, settings):
+            after = replace(before, catalogue=found["catalogue"], versions=found["versions"])
+            write_manifest(known, settings, after)
     steps.end(f"{known.title} {known.version} learnt a tiny table and drew from it.")
     listed = found["catalogue"]
     return {

@@ -79,7 +79,7 @@ class Spec:
 BACKENDS = {
     "synthcity": Spec(
         name="synthcity", title="SynthCity", version="0.2.12", licence="Apache-2.0", terms=None,
-        pythons=((3, 11), (3, 10)), download_mb=3000, disk_mb=6500,
+        pythons=((3, 11), (3, 10)), download_mb=3400, disk_mb=7100,
         packages=("synthcity", "torch", "opacus", "numpy", "pandas", "scikit-learn"),
     ),
     "sdv": Spec(
@@ -90,7 +90,7 @@ BACKENDS = {
             "parties; that needs a commercial licence from DataCebo. Each release becomes MIT four years after it came "
             "out. Synthloom itself neither contains nor needs them."
         ),
-        pythons=((3, 11), (3, 12), (3, 13), (3, 10)), download_mb=3000, disk_mb=6500,
+        pythons=((3, 11), (3, 12), (3, 13), (3, 10)), download_mb=2900, disk_mb=6400,
         packages=("sdv", "ctgan", "copulas", "rdt", "torch", "numpy", "pandas"),
     ),
 }

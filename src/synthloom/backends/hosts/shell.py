@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import select
 import shutil
@@ -22,7 +23,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
-from typing import Any, Callable, Dict  # noqa: UP035  # this file must run under Python 3.8
+from typing import Any, Callable, Dict, Iterator  # noqa: UP035  # this file must run under Python 3.8
 
 MESSAGE = 2000  # characters of an error's text that cross over
 _PR_SET_PDEATHSIG = 1
@@ -71,6 +72,60 @@ class Context:
     def notice(self, code: str, message: str) -> None:
         """Something the person should know."""
         self._say({"type": "notice", "code": str(code)[:40], "message": str(message)[:MESSAGE]})
+
+    def listen_to_loops(self, step: str) -> None:
+        """Let the outermost loop that is shown with tqdm tell how far `step` is, and losses; call before importing."""
+        _LOOP.update(context=self, step=step, depth=0)
+        _listen_to_loops()
+
+
+_LOOP: Dict[str, Any] = {"context": None, "step": "fit", "depth": 0, "listening": False}  # noqa: UP006
+_SHOWN_LOSS = re.compile(r"([A-Za-z]+)[^A-Za-z0-9-]*(-?[0-9]+\.[0-9]+)")
+
+
+def _listen_to_loops() -> None:
+    import tqdm
+
+    if _LOOP["listening"]:
+        return
+
+    class Listening(tqdm.std.tqdm):  # type: ignore[misc]
+        """A tqdm without a bar."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs["disable"] = True
+            super().__init__(*args, **kwargs)
+            self._items: Any = args[0] if args else kwargs.get("iterable")
+            self._at = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            total = len(self._items) if hasattr(self._items, "__len__") else 0
+            _LOOP["depth"] += 1
+            try:
+                for at, item in enumerate(self._items):
+                    self._at = at
+                    if _LOOP["depth"] == 1 and total:
+                        _LOOP["context"].progress(_LOOP["step"], at / total, f"{at} of {total}")
+                    yield item
+            finally:
+                _LOOP["depth"] -= 1
+
+        def set_postfix(self, ordered_dict: Any = None, *_: Any, **values: Any) -> None:
+            """What is shown beside a bar."""
+            for name, value in {**(ordered_dict or {}), **values}.items():
+                if "loss" in str(name).lower() and isinstance(value, float):
+                    _LOOP["context"].loss("train", self._at, value)
+
+        def set_description(self, desc: Any = None, *_: Any, **__: Any) -> None:
+            """What is shown before a bar; numbers in it are losses by name."""
+            for name, value in _SHOWN_LOSS.findall(desc or ""):
+                _LOOP["context"].loss(name.lower(), self._at, float(value))
+
+    def listening_range(*args: int, **kwargs: Any) -> Any:
+        return Listening(range(*args), **kwargs)
+
+    tqdm.tqdm, tqdm.trange = Listening, listening_range
+    _LOOP["listening"] = True
 
 
 def main(arguments: list[str]) -> int:
