@@ -113,7 +113,7 @@ class RunForm:
 
     def blame(self, error: SynthloomError, columns: Sequence[ShownColumn]) -> None:
         """Put an error beside the field that it speaks of."""
-        told = " ".join(part for part in (error.what, error.do) if part)
+        told = " ".join(part for part in (error.what, error.do) if part).replace("`", "")
         told = told[:1].upper() + told[1:]
         for column in columns:
             if error.where and f"column {column.name!r}" in error.where:
@@ -287,7 +287,7 @@ def _budget(form: RunForm, settings: Settings) -> float | None:
     try:
         return choose_budget(text or None, form.text("method") or "auto", settings.budget)
     except UsageError as error:
-        form.errors["budget"] = f"“{text[:40]}” is no time. {error.do or ''}".strip()
+        form.errors["budget"] = f"“{text[:40]}” is no time. {error.do or ''}".strip().replace("`", "")
         return None
 
 

@@ -18,6 +18,7 @@ from synthloom.domain.errors import SynthloomError
 from synthloom.domain.records import RunRecord
 from synthloom.domain.run import RunStatus
 from synthloom.http.auth import Caller, csrf_token, gate_of
+from synthloom.reports.svg import clean
 from synthloom.reports.words import number, percent
 
 STATUS_WORDS = {
@@ -40,7 +41,7 @@ def environment() -> jinja2.Environment:
     found = base.overlay(loader=jinja2.ChoiceLoader([loader for loader in loaders if loader is not None]))
     found.filters |= {
         "bytes": size_text, "span": span_text, "moment": moment, "number": number, "budget": budget_text,
-        "status": status_words, "method": method_title, "percent": percent,
+        "status": status_words, "method": method_title, "lines": lines, "percent": percent,
     }
     found.globals |= {"assets": asset_version(), "swap": False, "oob": False, "stale": False}
     return found
@@ -108,6 +109,11 @@ def moment(at: datetime) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(
         utc.isoformat(timespec="seconds"), utc.strftime("%-d %b %Y, %H:%M UTC"),
     )
+
+
+def lines(text: str) -> Markup:
+    """Text of several lines, escaped; elsewhere line ends become spaces."""
+    return Markup("\n").join(clean(line) for line in text.splitlines())
 
 
 def status_words(run: RunRecord) -> tuple[str, str]:

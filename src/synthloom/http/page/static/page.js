@@ -1,6 +1,8 @@
 // What the page does beyond links and forms. Everything works without it but dropping files and live news.
 "use strict";
 
+document.documentElement.classList.add("js");
+
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 // times in the reader's own zone, and clocks that run
@@ -19,7 +21,7 @@ function tellTimes(root = document) {
     time.dataset.told = "yes";
     time.title = at.toString();
     time.textContent = "clock" in time.dataset
-      ? at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" })
+      ? at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" })
       : at.toLocaleString([], { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
   }
 }
