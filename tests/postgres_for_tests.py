@@ -23,8 +23,8 @@ import psycopg
 
 _PATIENCE = 60
 _OPTIONS = (
-    # nothing here must survive a power cut
-    "fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB", "max_connections=120",
+    # nothing here must survive a power cut, but all of it a crash of the server
+    "fsync=off", "full_page_writes=off", "shared_buffers=32MB", "max_connections=120",
     "autovacuum=off", "listen_addresses=127.0.0.1", "jit=off", "log_min_messages=fatal", "max_wal_size=256MB",
 )
 # ends the server when this side of the pipe is closed, so also when the tests are killed

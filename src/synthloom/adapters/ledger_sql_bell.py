@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -21,6 +22,7 @@ CHANNEL = "synthloom_runs"
 _LOG = logging.getLogger("synthloom.ledger")
 _LOOK_SECONDS = 0.05
 _REST_SECONDS = 1.0
+_DOUBT_SECONDS = 5.0
 _WORK = (
     "SELECT EXISTS (SELECT 1 FROM runs WHERE status = 'queued' AND not_before <= strftime('%Y-%m-%d %H:%M:%f', 'now'))"
     " OR EXISTS (SELECT 1 FROM runs WHERE status = 'running' AND cancel_requested_at IS NOT NULL)"
@@ -98,9 +100,13 @@ class Bell:
 
     def _hear(self, connection: Any) -> Iterator[None]:
         connection.execute(f"LISTEN {CHANNEL}")
+        asked = time.monotonic()
         while not self._stop.is_set():
             for _ in connection.notifies(timeout=5 * _LOOK_SECONDS):
                 yield
+            if time.monotonic() - asked > _DOUBT_SECONDS:  # silence may mean that nobody is there
+                connection.execute("SELECT 1")
+                asked = time.monotonic()
 
     def _look(self, connection: Any) -> Iterator[None]:
         seen = None

@@ -1,8 +1,7 @@
 """How a ledger reaches its database: one engine, transactions that are tried again where that is safe, plain errors.
 
-SQLite is opened in WAL mode with full durability; a transaction that writes begins as IMMEDIATE. PostgreSQL runs at
-READ COMMITTED under timeouts, so that neither a lock, nor a frozen client, nor a connection that is dead at the other
-end holds anybody up for more than some seconds.
+SQLite is opened in WAL mode with full durability; a transaction that writes begins as IMMEDIATE. How PostgreSQL is
+opened stands in `ledger_sql_postgres`.
 """
 
 from __future__ import annotations
@@ -34,21 +33,6 @@ _WRITES = "synthloom_writes"
 _SQLITE_WAIT = 10.0
 """Seconds that a writer waits for another process's transaction."""
 
-_SESSION = {
-    # a statement of ours takes milliseconds; what takes longer hangs
-    "statement_timeout": "30s",
-    "lock_timeout": "8s",
-    # a client that froze or vanished inside a transaction gives up its locks
-    "idle_in_transaction_session_timeout": "5s",
-    "timezone": "UTC",
-}
-
-_CONNECT = {
-    "connect_timeout": 5, "application_name": "synthloom",
-    # a connection dead at the other end is noticed within six seconds, whether we send or wait
-    "tcp_user_timeout": 5000, "keepalives": 1, "keepalives_idle": 3, "keepalives_interval": 1, "keepalives_count": 3,
-}
-
 
 class Database:
     """A database of runs.
@@ -68,6 +52,7 @@ class Database:
         self._turn = threading.Lock()
         self._checks: list[Callable[[Connection], None]] = []
         self._checked = False
+        self._connect: Callable[[], Any]
         self.engine = self._sqlite() if self.is_sqlite else self._postgres()
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -123,8 +108,9 @@ class Database:
         """A driver's connection of its own, outside of the pool, in autocommit."""
         if self.is_sqlite:
             return sqlite3.connect(str(self.url.database), timeout=_SQLITE_WAIT, isolation_level=None)
-        given, named = self.engine.dialect.create_connect_args(self.url)
-        return self.engine.dialect.connect(*given, **(_unless_named(self.url) | dict(named)), autocommit=True)
+        connection = self._connect()
+        connection.autocommit = True
+        return connection
 
     def close(self) -> None:
         """Let go of connections."""
@@ -179,12 +165,9 @@ class Database:
         return engine
 
     def _postgres(self) -> Engine:
-        engine = sa.create_engine(
-            self.url, connect_args=_unless_named(self.url), json_serializer=dumps, hide_parameters=True,
-            isolation_level="READ COMMITTED",
-            pool_pre_ping=True, pool_size=5, max_overflow=15, pool_timeout=10, pool_use_lifo=True, pool_recycle=3600,
-        )
-        sa.event.listen(engine, "connect", _open_postgres)
+        from synthloom.adapters.ledger_sql_postgres import make_postgres_engine
+
+        engine, self._connect = make_postgres_engine(self.url)
         return engine
 
     def _plain(self, error: sa.exc.DBAPIError) -> StorageUnavailableError | None:
@@ -253,10 +236,6 @@ def _shown(url: URL) -> str:
     return f"{url.database} at {url.host or 'the local socket'}"
 
 
-def _unless_named(url: URL) -> dict[str, Any]:
-    return {name: value for name, value in _CONNECT.items() if name not in url.query}
-
-
 def _open_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # SQLAlchemy begins and ends transactions, not the driver
     # a second process that opens a new file at the same moment holds it for an instant, and no busy timeout covers that
@@ -275,12 +254,6 @@ def _open_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _open_postgres(connection: Any, _record: object) -> None:
-    named = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items())
-    connection.execute(f"SELECT {named}")
-    connection.commit()
 
 
 def _sqlstate(error: sa.exc.DBAPIError) -> str | None:

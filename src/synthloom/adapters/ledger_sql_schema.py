@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -16,6 +17,8 @@ VERSIONS = ("0001",)
 
 _LOCK = 7_305_917_441
 """Which advisory lock of PostgreSQL keeps two servers from migrating at the same time."""
+_LONGEST = 3600.0
+"""Seconds that a migration may take, waiting for another server's included."""
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text))
 
 
@@ -35,6 +38,8 @@ def migrate(database: Database) -> None:
     def work(tx: Connection) -> None:
         if not database.is_sqlite:
             tx.execute(sa.text("SET LOCAL statement_timeout = 0"))
+            tx.execute(sa.text("SET LOCAL lock_timeout = 0"))
+            cast(Any, tx.connection.dbapi_connection).patience = _LONGEST
             tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         found = _found(tx)
         if found is not None and found not in VERSIONS:
@@ -44,7 +49,10 @@ def migrate(database: Database) -> None:
             command.upgrade(config, "head")
 
     database.passed()  # what is to be looked for is made here
-    database.write(work)
+    try:
+        database.write(work)
+    finally:
+        database.close()  # no connection that patient is used again
 
 
 def check_version(database: Database, tx: Connection) -> None:
