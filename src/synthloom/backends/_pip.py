@@ -136,16 +136,16 @@ class Watch:
         if line is None:
             if self._installing:
                 self._count()
-        elif line.startswith("Collecting "):
+        elif line.startswith(("Collecting ", "Processing ")):
             self._seen += 1
-            self._what = line.split()[1].split("==")[0]
+            self._what = re.split(r"==|-[0-9]", line.split()[1].rsplit("/", 1)[-1])[0]
             self._tell("download", self._fraction(), self._what)
         elif line.startswith("Progress "):
             self._part(line)
         elif line.startswith("Installing collected packages"):
             self._installing = True
-            self._total = max(self._seen, 1)
-            self._tell("download", 1.0, f"{self._seen} packages")
+            self._total = line.count(",") + 1
+            self._tell("download", 1.0, f"{self._total} packages")
 
     def _fraction(self, part: float = 0.0) -> float:
         return min((max(self._seen - 1, 0) + part) / self._total, 0.99)

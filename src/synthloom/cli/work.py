@@ -53,13 +53,16 @@ class _Worker(Generic[T]):
             self.done.set()
 
 
-def perform(job: Job[T], display: Display, on_stop: Callable[[], None] = lambda: None) -> T:
+def perform(
+    job: Job[T], display: Display, on_stop: Callable[[], None] = lambda: None, *, grace: float = GRACE
+) -> T:
     """Do `job(emit, cancelled)` in a worker thread and show its events meanwhile.
 
     Args:
         job: The work.
         display: Shows events; entered before the work starts.
         on_stop: Called when the person stops the work, to remove what is unfinished; must not wait for the worker.
+        grace: Seconds the work gets to stop by itself.
 
     Raises:
         CancelledError: the person stopped it. The worker may still be running: end the process.
@@ -72,7 +75,7 @@ def perform(job: Job[T], display: Display, on_stop: Callable[[], None] = lambda:
             _show(worker.events, display)
         if asked.is_set():
             worker.stop.set()
-            worker.done.wait(GRACE)
+            worker.done.wait(grace)
         else:
             _show(worker.events, display)
     if asked.is_set() and not worker.value:

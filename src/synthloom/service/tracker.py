@@ -11,6 +11,7 @@ TITLES = {
     "read": "Reading the table", "infer": "Understanding the columns", "split": "Setting rows aside",
     "plan": "Choosing a method", "fit": "Learning", "sample": "Drawing rows", "refine": "Refining",
     "measure": "Measuring", "verdict": "Judging", "report": "Drawing figures", "store": "Writing files",
+    "environment": "Making an interpreter", "download": "Downloading", "install": "Installing", "check": "Checking",
 }
 """Steps in a person's words."""
 
