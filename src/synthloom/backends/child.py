@@ -90,9 +90,10 @@ class Child:
         process = self._process
         if process is None:
             return
-        if process.poll() is None:
-            if self.worker is not None:
-                _kill_group(self.worker)
+        code = process.poll()
+        if self.worker is not None and (code is None or code < 0):  # its watcher, if killed, did not
+            _kill_group(self.worker)
+        if code is None:
             with suppress(OSError):
                 process.terminate()
             try:
