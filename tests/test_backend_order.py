@@ -47,6 +47,9 @@ class Elsewhere(Backend):
     def methods(self):
         return {name: self._made(name) for name in self._having}
 
+    def listed(self):
+        return self.methods(), {}
+
     def _made(self, name):
         outer = self
         claim = "it states an epsilon that it does not keep." if name in self._claims else ""

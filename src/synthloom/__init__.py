@@ -15,11 +15,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # `typing` itself would take longer to load than this file
     from typing import Any
 
-    from synthloom.api import Synthesis, evaluate, synthesize
+    from synthloom.api import Synthesis, create_synthesizer, evaluate, synthesize
     from synthloom.domain.errors import SynthloomError
     from synthloom.domain.report import Report
     from synthloom.domain.schema import Kind, Schema, SchemaOverrides
-    from synthloom.registry import create_synthesizer
     from synthloom.registry import load_synthesizer as load
     from synthloom.synthesizer import Synthesizer
 
@@ -38,7 +37,7 @@ _HOMES = {
     "Synthesis": ("synthloom.api", "Synthesis"),
     "Synthesizer": ("synthloom.synthesizer", "Synthesizer"),
     "SynthloomError": ("synthloom.domain.errors", "SynthloomError"),
-    "create_synthesizer": ("synthloom.registry", "create_synthesizer"),
+    "create_synthesizer": ("synthloom.api", "create_synthesizer"),
     "evaluate": ("synthloom.api", "evaluate"),
     "load": ("synthloom.registry", "load_synthesizer"),
     "synthesize": ("synthloom.api", "synthesize"),

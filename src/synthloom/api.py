@@ -16,6 +16,7 @@ from synthloom.domain.schema import SchemaOverrides
 from synthloom.settings import Settings
 
 if TYPE_CHECKING:
+    from synthloom.registry import AnyMethod, Backends
     from synthloom.service import Finished
     from synthloom.synthesizer import Synthesizer
 
@@ -77,6 +78,7 @@ def synthesize(
     df: Any,
     *,
     method: str = "auto",
+    backend: str = "auto",
     rows: int | None = None,
     target: str | None = None,
     survival: tuple[str, str] | None = None,
@@ -98,6 +100,8 @@ def synthesize(
     Args:
         df: A pandas or polars frame, or the path of a table.
         method: A method's name, or auto.
+        backend: Who implements it: auto for the order of SYNTHLOOM_BACKENDS, a backend's name (native, synthcity, sdv),
+            or several with commas between.
         rows: Rows to draw; None: as many as the table has.
         target: The column a model would predict.
         survival: Names of the time and the event column of a survival table.
@@ -124,7 +128,8 @@ def synthesize(
 
     settings = Settings.from_environment()
     request = make_request(
-        method=method, rows=rows, seed=seed, params=dict(params or {}), refinements=tuple(refinements), dp=dp,
+        method=method, backend=backend, rows=rows, seed=seed, params=dict(params or {}),
+        refinements=tuple(refinements), dp=dp,
         privacy=settings.privacy if privacy is None else privacy,
         holdout=settings.holdout if holdout is None else holdout,
         max_attempts=settings.max_attempts, thresholds=settings.thresholds, device=device,
@@ -132,14 +137,54 @@ def synthesize(
     )
     overrides = make_overrides(_overrides(schema), target=target, survival=survival, drop_text=drop_text)
     command = _command(
-        "synthesize(df", method=method, rows=rows, target=target, survival=survival, privacy=request.privacy,
+        "synthesize(df", method=method, backend=None if backend == "auto" else backend, rows=rows, target=target,
+        survival=survival, privacy=request.privacy,
         budget=_budget(request), device=None if device == "auto" else device,
         params=dict(params or {}) or None, refinements=tuple(refinements) or None, holdout=request.holdout,
         schema=_named(schema), drop_text=drop_text or None, seed=seed,
     )
-    done = run(df, request, overrides=overrides, command=command, emit=emit, cancelled=cancelled)
+    done = run(
+        df, request, overrides=overrides, command=command, backends=_backends(settings), emit=emit,
+        cancelled=cancelled,
+    )
     model = done.result.synthesizer
     return Synthesis(model.restored(done.result.data), shown(done.report), model, done)
+
+
+def create_synthesizer(
+    method: str | AnyMethod,
+    params: Mapping[str, Any] | None = None,
+    *,
+    backend: str = "auto",
+    privacy: PrivacyLevel = "default",
+    dp: DPRequest | None = None,
+    emit: Emit = ignore,
+    known: Mapping[str, AnyMethod] | None = None,
+) -> Synthesizer:
+    """A synthesizer, not yet fitted.
+
+    Args:
+        method: A method's name, alias or class; `synthcity:adsgan` names the backend too.
+        params: The method's parameters; they override what `privacy` stands for.
+        backend: Who implements the method: a name, several with commas between, or auto for the order of
+            SYNTHLOOM_BACKENDS.
+        privacy: Where to stand between fidelity and privacy.
+        dp: Differential privacy, as asked for.
+        emit: Hears who was chosen (Notice `backend`) and of every step down (`Fallback`).
+        known: Methods to choose from in place of the installed ones.
+
+    Raises:
+        UnknownNameError: no such method or backend.
+        ParamsError: a parameter is unknown or out of bounds.
+        PrivacyError: differential privacy was asked for and nobody who was asked can give it.
+        MissingDependencyError: the method, or the backend, needs something that is not installed.
+    """
+    from synthloom import registry
+
+    return registry.create_synthesizer(
+        method, params, backend=backend, privacy=privacy, dp=dp, emit=emit, known=known,
+        backends=_backends(Settings.from_environment()),
+    )
 
 
 def evaluate(
@@ -175,14 +220,15 @@ def evaluate(
     from synthloom.service import evaluate as measure_together
     from synthloom.service import make_overrides
 
+    settings = Settings.from_environment()
     overrides = make_overrides(_overrides(schema), target=target, survival=survival, drop_text=drop_text)
     report = measure_together(
-        real, synthetic, holdout, overrides=overrides, thresholds=Settings.from_environment().thresholds, seed=seed,
+        real, synthetic, holdout, overrides=overrides, thresholds=settings.thresholds, seed=seed,
         command=_command(
             "evaluate(real, synthetic" + (", holdout" if holdout is not None else ""), target=target,
             survival=survival, schema=_named(schema), drop_text=drop_text or None, seed=seed,
         ),
-        emit=emit, cancelled=cancelled,
+        backends=_backends(settings), emit=emit, cancelled=cancelled,
     )
     return shown(report)
 
@@ -190,6 +236,12 @@ def evaluate(
 def shown(report: Report) -> ShownReport:
     """The same report, with a picture of itself for notebooks."""
     return ShownReport.model_construct(report.model_fields_set, **dict(report))
+
+
+def _backends(settings: Settings) -> Backends:
+    from synthloom.backends.desk import make_backends
+
+    return make_backends(settings)
 
 
 def _overrides(schema: SchemaOverrides | Mapping[str, Any] | str | Path | None) -> SchemaOverrides | None:

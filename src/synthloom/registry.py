@@ -79,6 +79,10 @@ class Backend(ABC):
     def methods(self) -> dict[str, AnyMethod]:
         """Methods that may be chosen from without being named; only asked where it is available."""
 
+    @abstractmethod
+    def listed(self) -> tuple[dict[str, AnyMethod], dict[str, str]]:
+        """Every method that can be used here, by name, and why others that it is known to have cannot."""
+
 
 @dataclass(frozen=True)
 class _Found:

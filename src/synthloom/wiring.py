@@ -17,6 +17,7 @@ from synthloom.service import Service
 from synthloom.settings import Settings
 
 if TYPE_CHECKING:
+    from synthloom.registry import Backends
     from synthloom.service.runs import RunService
 
 
@@ -51,6 +52,18 @@ def local_home(folder: Path) -> Home:
 def settings() -> Settings:
     """The environment's settings."""
     return Settings.from_environment()
+
+
+def backends(settings: Settings, *, hosted: bool = False) -> Backends:
+    """Who may implement methods beside this package.
+
+    Args:
+        settings: The environment's.
+        hosted: Whether this is a service for others, which some licences forbid.
+    """
+    from synthloom.backends.desk import make_backends
+
+    return make_backends(settings, hosted=hosted)
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,7 @@ def server_home(settings: Settings, *, migrate: bool = True) -> ServerHome:
         ledger, datasets, artifacts, limits, report_service=settings.report_service,
         circumstances=circumstances(settings),
         report_token=token.get_secret_value() if token is not None else None,
+        backends=backends(settings, hosted=True),
     )
     return ServerHome(service, ledger, ledger, settings, ledger.close)
 

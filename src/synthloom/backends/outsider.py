@@ -76,8 +76,11 @@ class Outsider(Backend):
         return {name: self.method(name) for name in self.plugins if name in known and known[name].choosable}
 
     def listed(self) -> tuple[dict[str, type[Method[Any]]], dict[str, str]]:
-        """Every plugin that can be used, by name, and why others cannot."""
-        usable, others = {}, dict(self._catalogue.get("broken", {}))
+        """Every plugin that can be used here, by name, and why others cannot."""
+        if (error := self.unavailable()) is not None:
+            return {}, dict.fromkeys(self.names(), error.text())
+        usable: dict[str, type[Method[Any]]] = {}
+        others = dict(self._catalogue.get("broken", {}))
         for name, reported in self.plugins.items():
             if reported["kind"] in UNSERVED:
                 others[name] = UNSERVED[reported["kind"]]

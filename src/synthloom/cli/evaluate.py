@@ -17,7 +17,7 @@ from synthloom.cli.scorecard import failed_verdicts, print_scorecard
 from synthloom.cli.work import perform
 from synthloom.domain.errors import UsageError
 from synthloom.domain.event import Cancelled, Emit
-from synthloom.wiring import local_home, settings
+from synthloom.wiring import backends, local_home, settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +75,7 @@ def evaluate(
         overrides = opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text)
         report = measure_together(
             *sources, overrides=overrides, thresholds=environment.thresholds, seed=seed, command=shlex.join(words),
-            emit=recorder, cancelled=cancelled,
+            backends=backends(environment), emit=recorder, cancelled=cancelled,
         )
         artifacts: tuple[Artifact, ...] = ()
         if home is not None:

@@ -12,7 +12,7 @@ from synthloom.cli.output import Answer, printable
 from synthloom.cli.progress import make_display
 from synthloom.cli.work import perform
 from synthloom.domain.event import Cancelled, Emit
-from synthloom.wiring import local_home, settings
+from synthloom.wiring import backends, local_home, settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +29,7 @@ def inspect(
     survival: opt.SurvivalOption = None,
     schema: opt.SchemaOption = None,
     method: opt.MethodOption = "auto",
+    backend: opt.BackendOption = "auto",
     privacy: opt.PrivacyOption = None,
     budget: opt.BudgetOption = None,
     drop_text: opt.DropTextOption = False,
@@ -46,7 +47,8 @@ def inspect(
 
     environment = settings()
     request = make_request(
-        method=method, privacy=environment.privacy if privacy is None else privacy, thresholds=environment.thresholds,
+        method=method, backend=backend, privacy=environment.privacy if privacy is None else privacy,
+        thresholds=environment.thresholds,
         budget=choose_budget(budget, method, environment.budget, "--budget"),
     )
     opt.survival_pair(survival)
@@ -58,7 +60,8 @@ def inspect(
     def job(emit: Emit, cancelled: Cancelled) -> Inspection:
         overrides = opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text)
         found = look(
-            source, request, name=opt.table_name(table), overrides=overrides, emit=emit, cancelled=cancelled,
+            source, request, name=opt.table_name(table), overrides=overrides, backends=backends(environment),
+            emit=emit, cancelled=cancelled,
         )
         if home is not None and schema_target is not None:
             from synthloom.tables.schema_file import dump_overrides

@@ -8,21 +8,31 @@ import typer
 
 from synthloom.cli import options as opt
 from synthloom.cli.output import Answer
+from synthloom.domain.errors import UnknownNameError
+from synthloom.wiring import backends, settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from synthloom.registry import Backends
+
 
 def methods(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only this method.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only this method; synthcity:adsgan names the backend too."),
+    ] = None,
     json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
     debug: opt.DebugOption = False,
 ) -> Answer:
-    """List the methods with their parameters, or one of them."""
-    from synthloom.service.catalog import method_list
+    """List the methods with their parameters, or one of them; and which backends make which, or why not here."""
+    from synthloom.service.catalog import backend_list, foreign_list, makers, method_list
 
-    found, missing = method_list(name)
+    desk = backends(settings())
+    found, missing = _one(name, desk) if name is not None else method_list()
+    found = [method | {"backends": makers(method["name"], desk)} for method in found]
+    others = foreign_list(desk) if name is None else []
+    known = backend_list(desk) if name is None else []
 
     def show(console: Console) -> None:
         for position, method in enumerate(found):
@@ -31,8 +41,42 @@ def methods(
             _show(console, method, missing.get(method["name"]))
         for key in missing.keys() - {method["name"] for method in found}:
             console.print(f"\n{key}: cannot be used here. {missing[key]}")
+        for backend in known:
+            _show_backend(console, backend, [entry for entry in others if entry["backend"] == backend["name"]])
 
-    return Answer(result={"methods": found, "unavailable": missing}, show=show)
+    return Answer(
+        result={"methods": found, "unavailable": missing, "backends": known, "others": others}, show=show,
+    )
+
+
+def _one(name: str, desk: Backends) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """One method: ours where there is one, else a backend's."""
+    from synthloom.registry import choose_method
+    from synthloom.service.catalog import describe_method, method_list
+
+    try:
+        return method_list(name)
+    except UnknownNameError:
+        method = choose_method(name, backends=desk).method
+        return [describe_method(method) | {"available": True}], {}
+
+
+def _show_backend(console: Console, backend: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not entries:
+        return
+    console.print(Text.assemble(("\nBackend ", ""), (backend["name"], "bold"), f": {backend['title']}"))
+    if backend["reason"] is not None:
+        console.print(Text.assemble(("  Not available here: ", "bold yellow"), backend["reason"]))
+        console.print(Text(f"  Known methods: {', '.join(entry['name'] for entry in entries)}"))
+        return
+    grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for entry in entries:
+        told = entry["summary"] if entry["available"] else f"cannot be used here: {entry['reason']}"
+        grid.add_row("", Text(f"{entry['backend']}:{entry['name']}"), Text(told))
+    console.print(grid)
 
 
 def _show(console: Console, method: dict[str, Any], missing: str | None) -> None:
@@ -50,6 +94,9 @@ def _show(console: Console, method: dict[str, Any], missing: str | None) -> None
         console.print(Text.assemble(("  Not available here: ", "bold yellow"), missing))
     elif method["needs"]:
         console.print(Text(f"  Needs: pip install 'synthloom[{method['needs']}]' (installed)"))
+    made_by = [who["backend"] for who in method["backends"] if who["available"]]
+    if made_by not in ([], ["native"]):
+        console.print(Text(f"  Made by: {', '.join(made_by)}"))
     grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for part in method["params"]:
         grid.add_row("", Text(part["name"]), Text(f"{part['default']}"), Text(part["description"]))

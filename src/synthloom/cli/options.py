@@ -29,6 +29,14 @@ DropTextOption = Annotated[bool, typer.Option("--drop-text", help="Leave columns
 MethodOption = Annotated[
     str, typer.Option("--method", metavar="auto|NAME", help="A method; see `synthloom methods`."),
 ]
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        "--backend", metavar="auto|NAME[,NAME]",
+        help="Who implements the method: native, synthcity, sdv, or several in the order to ask them; auto: the order "
+        "of SYNTHLOOM_BACKENDS.",
+    ),
+]
 PrivacyOption = Annotated[
     str | None,
     typer.Option(

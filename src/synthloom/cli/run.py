@@ -16,7 +16,7 @@ from synthloom.cli.scorecard import failed_verdicts, print_scorecard
 from synthloom.cli.work import perform
 from synthloom.domain.budget import budget_text
 from synthloom.domain.event import Cancelled, Emit
-from synthloom.wiring import Home, local_home, settings
+from synthloom.wiring import Home, backends, local_home, settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +31,7 @@ VERDICT_EXIT = 4
 def run(
     table: opt.TableArgument,
     method: opt.MethodOption = "auto",
+    backend: opt.BackendOption = "auto",
     rows: Annotated[
         int | None, typer.Option("--rows", "-n", min=1, help="Rows to draw; default: as many as the table has."),
     ] = None,
@@ -82,7 +83,8 @@ def run(
 
     environment = settings()
     request = make_request(
-        method=method, rows=rows, seed=seed, params=opt.named_values(param, "--param"), refinements=tuple(refine or ()),
+        method=method, backend=backend, rows=rows, seed=seed, params=opt.named_values(param, "--param"),
+        refinements=tuple(refine or ()),
         privacy=environment.privacy if privacy is None else privacy,
         holdout=environment.holdout if holdout is None else holdout,
         max_attempts=environment.max_attempts, thresholds=environment.thresholds, device=device,
@@ -99,7 +101,8 @@ def run(
         return home.service.execute(
             home.run_id, source, request, name=opt.table_name(table),
             overrides=opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text),
-            command=command, escape_formulas=not raw_csv, emit=emit, cancelled=cancelled,
+            command=command, escape_formulas=not raw_csv, backends=backends(environment), emit=emit,
+            cancelled=cancelled,
         )
 
     done = perform(job, make_display(quiet=quiet, weights=_weights(request)), home.close)
@@ -170,6 +173,7 @@ def _command(
 ) -> str:
     """The command that does the same again; what the environment set is spelt out where there is an option for it."""
     words = ["synthloom", "run", table, "--out", str(folder), "--seed", str(request.seed), "--method", request.method]
+    words += ["--backend", request.backend] if request.backend != "auto" else []
     words += ["--privacy", request.privacy]
     if request.budget is not None or request.method == "auto":
         words += ["--budget", "none" if request.budget is None else budget_text(request.budget)]

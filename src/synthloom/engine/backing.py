@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from synthloom.domain.errors import SynthloomError
+from synthloom.domain.event import Emit, ignore, never
 from synthloom.domain.plan import Plan
 from synthloom.domain.run import RunRequest
 from synthloom.domain.schema import Schema
 from synthloom.engine.stages import Run
 from synthloom.planning.heuristics import first_plan
-from synthloom.registry import NATIVE, AnyMethod, Choice, backend_methods, choose_method, methods
+from synthloom.planning.race import outlook
+from synthloom.registry import (
+    NATIVE,
+    NATIVE_ONLY,
+    AnyMethod,
+    Backends,
+    Choice,
+    backend_methods,
+    choose_method,
+    methods,
+)
 
 
 def settle_backend(run: Run) -> str:
@@ -72,3 +83,21 @@ def _known(run: Run, choice: Choice) -> dict[str, AnyMethod]:
 
 def _asking(run: Run, choice: Choice) -> RunRequest:
     return run.request.model_copy(update={"method": choice.method.info.name})
+
+
+def foresee(
+    schema: Schema, n_rows: int, request: RunRequest, emit: Emit = ignore, backends: Backends | None = None
+) -> Plan:
+    """The plan that a run would begin with, as far as it can be told without learning anything.
+
+    Args:
+        schema: What the columns are.
+        n_rows: Rows of the table.
+        request: What is asked for.
+        emit: Hears who would make the method.
+        backends: Who may implement methods beside this package; None: nobody.
+    """
+    run = Run(request, 0, emit, never, (), None, backends or NATIVE_ONLY)
+    why = settle_backend(run)
+    plan = outlook(schema, n_rows, run.request, known=run.known)
+    return plan.model_copy(update={"reason": f"{plan.reason} {why}".strip()})

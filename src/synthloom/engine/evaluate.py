@@ -16,6 +16,7 @@ from synthloom.domain.schema import Schema
 from synthloom.engine.stages import Run, chosen, summary
 from synthloom.metrics.contract import Metric, Tables
 from synthloom.metrics.runner import measure
+from synthloom.registry import NATIVE_ONLY, Backends
 from synthloom.reports.build import build_report, judge
 from synthloom.tables.canonical import check_canonical
 
@@ -24,7 +25,7 @@ def evaluate(
     train: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame | None, schema: Schema, *,
     thresholds: Sequence[Threshold] = DEFAULT_THRESHOLDS, seed: int = 0, dataset: str | None = None,
     data_hash: str | None = None, notices: Sequence[Notice] = (), metrics: Sequence[Metric] | None = None,
-    emit: Emit = ignore, cancelled: Cancelled = never,
+    backends: Backends = NATIVE_ONLY, emit: Emit = ignore, cancelled: Cancelled = never,
 ) -> Report:
     """Measure synthetic rows that any tool has made.
 
@@ -42,7 +43,8 @@ def evaluate(
         dataset: Name of the real table, for people.
         data_hash: Its sha256.
         notices: What happened before that the person should know.
-        metrics: What to measure; None: everything.
+        metrics: What to measure; None: everything, and what `backends` measure.
+        backends: Whose metrics are measured beside ours.
         emit: Hears of every stage and its progress.
         cancelled: Asked often; when true, CancelledError is raised.
 
@@ -56,7 +58,8 @@ def evaluate(
             check_canonical(table, schema)
             if not len(table):
                 raise TableError("there are no rows to measure.", where=f"{name} table")
-    run = Run(RunRequest(seed=seed, thresholds=tuple(thresholds)), seed, emit, cancelled, chosen(metrics))
+    wanted = chosen(metrics) + (backends.metrics if metrics is None else ())
+    run = Run(RunRequest(seed=seed, thresholds=tuple(thresholds)), seed, emit, cancelled, wanted)
     run.events.extend(notices)
     with run.stage("measure") as stage:
         tables = Tables(train, kept, synthetic, schema, seed=seed, cancelled=cancelled)

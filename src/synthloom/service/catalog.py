@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from synthloom.domain.errors import SynthloomError, UnknownNameError
 
 if TYPE_CHECKING:
     from synthloom.registry import Backends
@@ -36,6 +39,44 @@ def describe_method(method: Any) -> dict[str, Any]:
         ],
         "privacy_levels": {level: method.privacy_params(level) for level in ("low", "default", "high")},
     }
+
+
+def makers(name: str, backends: Backends | None = None) -> list[dict[str, Any]]:
+    """Who could make a method, in the order of backends, JSON-safe: backend, available, and the reason if it is not."""
+    from synthloom.registry import NATIVE_ONLY, choose_method
+
+    known = backends or NATIVE_ONLY
+    found = []
+    for backend in known.names:
+        other = known.others.get(backend)
+        try:
+            choose_method(name, backend, backends=replace(known, only=None))
+        except UnknownNameError:
+            continue  # it has no such method
+        except SynthloomError as error:
+            if other is not None and _plain(name) not in other.names():
+                continue
+            found.append({"backend": backend, "available": False, "reason": error.text()})
+        else:
+            found.append({"backend": backend, "available": True, "reason": None})
+    return found
+
+
+def foreign_list(backends: Backends | None = None) -> list[dict[str, Any]]:
+    """Every method of every backend but our own, JSON-safe, usable here or not, with the reason."""
+    from synthloom.registry import NATIVE_ONLY
+
+    found = []
+    for backend, other in (backends or NATIVE_ONLY).others.items():
+        usable, unusable = other.listed()
+        found += [{"backend": backend, "available": True, "reason": None} | describe_method(m) for m in usable.values()]
+        for name, reason in unusable.items():
+            found.append({"backend": backend, "available": False, "reason": reason, "name": name})
+    return sorted(found, key=lambda entry: (entry["backend"], entry["name"]))
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("-", "_")
 
 
 def backend_list(backends: Backends | None = None) -> list[dict[str, Any]]:

@@ -118,15 +118,15 @@ def load(
 
 def inspect(
     source: Source, request: RunRequest, *, name: str | None = None, overrides: SchemaOverrides | None = None,
-    emit: Emit = ignore, cancelled: Cancelled = never,
+    backends: Backends | None = None, emit: Emit = ignore, cancelled: Cancelled = never,
 ) -> Inspection:
     """What a table's columns are, why, and the plan a run with `request` would begin with."""
-    from synthloom.planning.race import outlook
+    from synthloom.engine import foresee
 
     recorder = Recorder(emit)
     dataset = load(source, name=name, overrides=overrides, emit=recorder, cancelled=cancelled)
     with recorder.step("plan"):
-        plan = outlook(dataset.schema, len(dataset.frame), request)
+        plan = foresee(dataset.schema, len(dataset.frame), request, recorder, backends)
     return Inspection(dataset, plan, recorder.notices)
 
 
@@ -218,7 +218,7 @@ def impute(
 def evaluate(
     real: Source, synthetic: Source, holdout: Source | None = None, *, overrides: SchemaOverrides | None = None,
     thresholds: Sequence[Threshold] = DEFAULT_THRESHOLDS, seed: int = 0, command: str | None = None,
-    emit: Emit = ignore, cancelled: Cancelled = never,
+    backends: Backends | None = None, emit: Emit = ignore, cancelled: Cancelled = never,
 ) -> Report:
     """Measure synthetic data that any tool has made.
 
@@ -230,10 +230,12 @@ def evaluate(
         thresholds: What the verdicts are held against.
         seed: Seed of every random choice a metric makes.
         command: How to do it again, for the report.
+        backends: Whose metrics are measured beside ours; None: nobody's.
         emit: Hears every event as it happens.
         cancelled: Asked often; when true, CancelledError is raised.
     """
     from synthloom.engine import evaluate as measure_together
+    from synthloom.registry import NATIVE_ONLY
     from synthloom.service.together import read_together
 
     recorder = recording(emit)
@@ -245,7 +247,8 @@ def evaluate(
     made, kept = others[0], others[1] if holdout is not None else None
     report = measure_together(
         dataset.frame, made, kept, dataset.schema, thresholds=thresholds, seed=seed, dataset=dataset.name,
-        data_hash=dataset.sha256, notices=recorder.notices, emit=recorder, cancelled=cancelled,
+        data_hash=dataset.sha256, notices=recorder.notices, backends=backends or NATIVE_ONLY, emit=recorder,
+        cancelled=cancelled,
     )
     return _stamped(report, dataset, seed, recorder, command)
 
