@@ -192,6 +192,16 @@ def _command(name: str) -> str:
     from synthloom.cli.app import app
 
     command = get_command(app).commands[name]  # type: ignore[attr-defined]
+    members = getattr(command, "commands", {})
+    if not members:
+        return _options(command)
+    return "\n\n".join(
+        f"`synthloom {name} {member}`: {(part.help or '').partition(chr(10))[0]}\n\n{_options(part)}"
+        for member, part in members.items()
+    )
+
+
+def _options(command: Any) -> str:
     rows = []
     for param in command.params:
         if param.param_type_name == "argument":
@@ -312,6 +322,21 @@ def _refinements() -> str:
     return table(("step", "does"), [(f"`{step}`", said[step]) for step in get_args(Refinement)])
 
 
+def _routes() -> str:
+    from synthloom.http.app import ROUTERS
+
+    rows = []
+    for router in ROUTERS:
+        for route in router.routes:
+            scope = next((s for d in route.dependant.dependencies if (s := getattr(d.call, "scope", None))), None)
+            said = (inspect.getdoc(route.endpoint) or "").partition("\n\n")[0]
+            rows += [
+                (f"`{method} {route.path_format}`", f"`{scope}`" if scope else "", " ".join(said.split()))
+                for method in sorted(route.methods)
+            ]
+    return table(("route", "scope", "does"), rows)
+
+
 # Python --------------------------------------------------------------------------------------------------------------
 
 
@@ -399,7 +424,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "methods": _methods, "method": _method, "metrics": _metrics, "metric-details": _metric_details,
     "thresholds": _thresholds, "settings": _settings, "command": _command, "errors": _errors,
     "schema-keys": _schema_keys, "report-keys": _report_keys, "missing": _missing, "limits": _limits,
-    "refinements": _refinements, "api": _api,
+    "refinements": _refinements, "routes": _routes, "api": _api,
 }
 
 

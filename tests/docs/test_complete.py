@@ -50,9 +50,22 @@ def test_every_setting_is_explained(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_explained(name: str) -> None:
     section = page("command-line.md").split(f"<!-- generated: command {name} -->")[1].split("<!-- end -->")[0]
-    for param in get_command(app).commands[name].params:  # type: ignore[attr-defined]
-        if param.param_type_name == "option" and param.name != "help":
-            assert all(f"`{opt}" in section for opt in param.opts), param.name
+    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+    for member in getattr(command, "commands", {}):
+        assert f"`synthloom {name} {member}`" in section
+    for part in getattr(command, "commands", {"": command}).values():
+        for param in part.params:
+            if param.param_type_name == "option" and param.name != "help":
+                assert all(f"`{opt}" in section for opt in param.opts), param.name
+
+
+def test_every_route_is_explained() -> None:
+    from synthloom.http.app import ROUTERS
+
+    routes = [(method, route.path_format) for router in ROUTERS for route in router.routes for method in route.methods]
+    assert ("POST", "/v1/runs/{run_id}/report/pdf") in routes
+    for method, path in routes:
+        assert f"| `{method} {path}` |" in page("api.md")
 
 
 def test_every_error_is_explained(generator: ModuleType) -> None:

@@ -10,7 +10,21 @@ from typing import Annotated
 
 import typer
 
-from synthloom.cli import end, evaluate, impute, inspect, methods, report, run, sample, schema, worker
+from synthloom.cli import (
+    backends,
+    end,
+    evaluate,
+    impute,
+    inspect,
+    keys,
+    methods,
+    report,
+    run,
+    sample,
+    schema,
+    serve,
+    worker,
+)
 from synthloom.cli.crash import crash_error
 from synthloom.cli.output import Answer, Flags, deliver, deliver_error, print_notice, stderr_console
 from synthloom.domain.errors import CancelledError, OutputError, SynthloomError, UsageError
@@ -36,11 +50,18 @@ app.command("impute", short_help="A table's missing cells, filled by a model.")(
 app.command("evaluate", short_help="Measure synthetic data made by any tool.")(evaluate.evaluate)
 app.command("report", short_help="Draw a run's report again.")(report.report)
 app.command("methods", short_help="The methods and their parameters.")(methods.methods)
+app.add_typer(backends.app, name="backends", short_help="Other people's methods: SynthCity and SDV.")
 app.command("schema", short_help="JSON Schemas of our files.")(schema.schema)
+app.command("serve", short_help="The page and the API.")(serve.serve)
+app.add_typer(keys.app, name="keys", short_help="Who may use the server.")
+app.command("report-service", short_help="A server that draws PDFs.")(serve.report_service)
 app.command("worker", short_help="Do queued runs.")(worker.worker)
 app.command("migrate", short_help="Bring the server's database up to date.")(worker.migrate)
 
-COMMANDS = ("run", "inspect", "sample", "impute", "evaluate", "report", "methods", "schema", "worker", "migrate")
+COMMANDS = (
+    "run", "inspect", "sample", "impute", "evaluate", "report", "methods", "backends", "schema", "serve", "keys",
+    "report-service", "worker", "migrate",
+)
 
 
 def _print_version(wanted: bool) -> None:

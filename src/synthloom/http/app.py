@@ -24,6 +24,11 @@ _PLAIN_BYTES = 4 << 20  # a schema of many columns is the largest thing sent tha
 _ENVELOPE_BYTES = 64 << 10  # what a form adds to its file
 _CHILDREN = 4  # uploads, inspections and PDFs at once; each is a process
 
+ROUTERS = tuple(
+    routes.router for routes in (routes_datasets, routes_runs, routes_artifacts, routes_access, routes_server)
+)
+"""The API; the page comes beside it."""
+
 _ABOUT = "A synthetic twin of a table, the model that made it, and the evidence that lets somebody else trust it."
 
 
@@ -44,8 +49,8 @@ def create_app(home: ServerHome) -> FastAPI:
     app.state.streams = Counter()
     app.state.stopping = False
     add_problems(app)
-    for routes in (routes_datasets, routes_runs, routes_artifacts, routes_access, routes_server):
-        app.include_router(routes.router)
+    for routes in ROUTERS:
+        app.include_router(routes)
     add_page(app, home)
     app.add_middleware(
         BodyLimit, plain=_PLAIN_BYTES, uploads=(home.settings.upload_mb << 20) + _ENVELOPE_BYTES,

@@ -174,6 +174,7 @@ def require(scope: Scope) -> Callable[[Request], Caller]:
         caller.needs(scope)
         return caller
 
+    dependency.scope = scope  # type: ignore[attr-defined]  # the documentation's table of routes reads it
     return dependency
 
 
