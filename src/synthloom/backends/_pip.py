@@ -34,6 +34,16 @@ def pins(lock: Path) -> int:
     return len(_PIN.findall(lock.read_text(encoding="utf-8")))
 
 
+def talkative(python: Path) -> list[str]:
+    """Options that let pip tell of bytes and go on with a broken download; none for a pip that is too old for them."""
+    script = "import pip; print(*pip.__version__.split('.')[:2])"
+    said = subprocess.run(  # noqa: S603  # the interpreter being installed
+        [python, "-I", "-c", script], capture_output=True, text=True, check=False, timeout=120
+    ).stdout.split()
+    new = len(said) == 2 and all(part.isdigit() for part in said) and tuple(map(int, said)) >= (25, 1)
+    return ["--progress-bar", "raw", "--resume-retries", "5"] if new else []
+
+
 def run(
     command: Sequence[str | Path], heard: Heard, cancelled: Cancelled, *, where: str,
     environment: Mapping[str, str] | None = None,
@@ -146,6 +156,7 @@ class Watch:
             self._installing = True
             self._total = line.count(",") + 1
             self._tell("download", 1.0, f"{self._total} packages")
+            self._tell("install", 0.0, f"{self._total} packages")
 
     def _fraction(self, part: float = 0.0) -> float:
         return min((max(self._seen - 1, 0) + part) / self._total, 0.99)

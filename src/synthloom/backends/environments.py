@@ -32,7 +32,7 @@ from synthloom.backends._manifest import (
     size_mb,
     write_manifest,
 )
-from synthloom.backends.specs import BACKENDS, HERE, BackendSettings, Limits, Spec, folder, spec
+from synthloom.backends.specs import BACKENDS, BackendSettings, Limits, Spec, folder, spec
 from synthloom.domain.errors import BackendError, ConflictError, MissingDependencyError, UsageError
 from synthloom.domain.event import (
     Cancelled,
@@ -323,13 +323,13 @@ def _build(known: Spec, base: Path, environment: Path, steps: _Steps, cancelled:
     _pip.run([base, "-I", "-m", "venv", environment], quietly, cancelled, where=where)
     python = python_in(environment)
     pip: list[str | Path] = [python, "-I", "-m", "pip", "install", "--require-hashes", "--no-input"]
-    _pip.run([*pip, "-r", HERE / "locks" / "pip.txt"], quietly, cancelled, where=where)
+    _pip.run([*pip, "-r", known.installer], quietly, cancelled, where=where)
     steps.begin("download")
     site = next((environment / "lib").glob("python*")) / "site-packages"
     watch = _pip.Watch(_pip.pins(known.lock), site, steps.tell)
     _pip.run(
-        [*pip, "--no-deps", "--no-warn-script-location", "--progress-bar", "raw", "--resume-retries", "5", "-r",
-         known.lock], watch, cancelled, where=where,
+        [*pip, "--no-deps", "--no-warn-script-location", *_pip.talkative(python), "-r", known.lock], watch, cancelled,
+        where=where,
     )
     steps.begin("check")
     found = _checked(known, python, steps, cancelled)

@@ -53,6 +53,7 @@ class Spec:
         download_mb: MB to download, about.
         disk_mb: MB on disk once installed, about.
         packages: Packages whose versions stand in `synthloom backends list` and in reports.
+        base: Folder of `locks/` and `hosts/`.
     """
 
     name: str
@@ -64,16 +65,22 @@ class Spec:
     download_mb: int
     disk_mb: int
     packages: tuple[str, ...]
+    base: Path = HERE
 
     @property
     def lock(self) -> Path:
         """Its requirements with their hashes, for every Python in `pythons` and every platform."""
-        return HERE / "locks" / f"{self.name}.txt"
+        return self.base / "locks" / f"{self.name}.txt"
+
+    @property
+    def installer(self) -> Path:
+        """The pip that installs them, with its hashes."""
+        return self.base / "locks" / "pip.txt"
 
     @property
     def host(self) -> Path:
         """The script that its interpreter runs."""
-        return HERE / "hosts" / f"{self.name}_host.py"
+        return self.base / "hosts" / f"{self.name}_host.py"
 
 
 BACKENDS = {
