@@ -59,7 +59,6 @@ class Source:
         backend: The backend's name.
         plugin: The plugin's name there.
         kind: What kind of tables it learns: `survival_analysis` wants a time and an event column.
-        keep_gaps: Whether it takes missing cells as they are.
         title: The backend's name for people.
         open: Begins a session.
     """
@@ -67,7 +66,6 @@ class Source:
     backend: str
     plugin: str
     kind: str
-    keep_gaps: bool
     title: str
     open: Callable[[], Session]
 
@@ -119,9 +117,7 @@ class Foreign(Method[Any]):
             )
         if not len(table):
             raise FitError("the table has no rows.", do="Give at least one row.")
-        way = Translation.learn(
-            table, schema, support=self.label_support, keep_gaps=self.source.keep_gaps, survival=survival,
-        )
+        way = Translation.learn(table, schema, support=self.label_support, survival=survival)
         for name in way.suppressed:
             emit(Notice(
                 code="suppressed", column=name,

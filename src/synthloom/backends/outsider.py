@@ -29,9 +29,6 @@ class Outsider(Backend):
         host: Another script than its own, which then also says what plugins there are.
     """
 
-    keep_gaps = False
-    """Whether it takes missing cells as they are."""
-
     def __init__(
         self, name: str, settings: BackendSettings, *, refused: SynthloomError | None = None,
         python: Path | None = None, host: Path | None = None,
@@ -123,5 +120,5 @@ class Outsider(Backend):
                 f"{self.title}'s {own} cannot learn this table: {why}.", do="Choose another method.",
             )
         known = PLUGINS[self.name].get(own) or Plugin(own.replace("_", " "), f"{self.title}'s {own}.")
-        source = Source(self.name, own, reported["kind"], self.keep_gaps, self.title, self.session)
+        source = Source(self.name, own, reported["kind"], self.title, self.session)
         return foreign_method(own, known, reported, source)

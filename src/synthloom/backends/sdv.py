@@ -10,7 +10,7 @@ from synthloom.domain.errors import ForbiddenError
 
 
 class Sdv(Outsider):
-    """SDV's synthesizers. Missing cells go over as they are.
+    """SDV's synthesizers. Missing cells go over as labels and marks: its own way loses how they hang together.
 
     Args:
         settings: Where its interpreter is, and the limits of an attempt.
@@ -19,8 +19,6 @@ class Sdv(Outsider):
         python: Another interpreter than the installed one.
         host: Another script than its own.
     """
-
-    keep_gaps = True
 
     def __init__(
         self, settings: BackendSettings, *, hosted: bool = False, licensed: bool = False,

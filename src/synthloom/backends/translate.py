@@ -1,7 +1,7 @@
 """A canonical table as other packages can take it, and their rows as canonical cells again.
 
-What goes over is plain: columns `c0`, `c1`, … of whole numbers, decimals and short labels, without a missing cell where
-the backend takes none, without names, labels or dates of the table. What comes back is checked cell by cell: a row with
+What goes over is plain: columns `c0`, `c1`, … of whole numbers, decimals and short labels, without a missing cell, and
+without names, labels or dates of the table. What comes back is checked cell by cell: a row with
 anything in it that did not go over is not used.
 
 ============ ================================================== ========================================
@@ -45,7 +45,7 @@ class PlainColumn:
     Attributes:
         column: The column.
         name: Its name over there.
-        gaps: How missing cells go over: `none` (there are none), `label`, `column` (a second one), `as_missing`.
+        gaps: How missing cells go over: `none` (there are none), `label`, or `column` (a second one).
         labels: Positions among its labels that may be released, with (same shape) `counts`, the records behind each.
         counts: See `labels`; on a line the records with a cell.
         low: Least value released, on a line: numbers, or POSIX seconds.
@@ -83,7 +83,7 @@ class PlainColumn:
     @property
     def fixed(self) -> bool:
         """Whether it has one released value only, which need not go over."""
-        if self.binary or self.gaps == "as_missing":
+        if self.binary:
             return False
         return self.low == self.high if self.on_a_line else len(self.labels) == 1 and self.gaps == "none"
 
@@ -112,7 +112,7 @@ class Translation:
 
     @classmethod
     def learn(
-        cls, table: pd.DataFrame, schema: Schema, *, support: int, keep_gaps: bool = False, survival: bool = False
+        cls, table: pd.DataFrame, schema: Schema, *, support: int, survival: bool = False
     ) -> Translation:
         """Learn from the rows that are to go over.
 
@@ -120,7 +120,6 @@ class Translation:
             table: Canonical for `schema`, 1 row or more.
             schema: What its columns are.
             support: k, the fewest records behind what is released.
-            keep_gaps: Whether the backend takes missing cells as they are.
             survival: Whether time and event go over as numbers without gaps, for a method of survival data.
 
         Raises:
@@ -133,7 +132,7 @@ class Translation:
                 made.append(_event(column, f"c{j}"))
             else:
                 required = roles is not None and column.name == roles.time
-                plain = _learn(table[column.name], column, f"c{j}", support, keep_gaps=keep_gaps and not required)
+                plain = _learn(table[column.name], column, f"c{j}", support)
                 made.append(replace(plain, required=True, gaps="none") if required else plain)
         if all(c.empty or (c.fixed and c.gaps != "column") for c in made):
             raise FitError("no column has two values that may be released.", do="Give more rows, or privacy low.")
@@ -154,8 +153,7 @@ class Translation:
         kinds: dict[str, dict[str, str]] = {}
         for c in self.columns:
             if not c.empty and not c.fixed:
-                whole = c.binary or (c.whole and c.gaps != "as_missing")
-                kinds[c.name] = {"kind": "integer" if whole else "number" if c.on_a_line else "category"}
+                kinds[c.name] = {"kind": "integer" if c.binary or c.whole else "number" if c.on_a_line else "category"}
             if not c.empty and c.gaps == "column":
                 kinds[c.gap_name] = {"kind": "category"}
         return kinds
@@ -206,7 +204,7 @@ class Translation:
         }, int(usable.sum())
 
 
-def _learn(series: pd.Series, column: Column, name: str, k: int, *, keep_gaps: bool) -> PlainColumn:
+def _learn(series: pd.Series, column: Column, name: str, k: int) -> PlainColumn:
     missing = int(series.isna().sum())
     told = missing >= k
     if column.kind.is_discrete:
@@ -214,8 +212,7 @@ def _learn(series: pd.Series, column: Column, name: str, k: int, *, keep_gaps: b
         counts = np.bincount(codes[codes >= 0], minlength=len(column.categories))
         kept = np.flatnonzero(counts >= k)
         return PlainColumn(
-            column, name, ("as_missing" if keep_gaps else "label") if told else "none", tuple(kept.tolist()),
-            tuple(counts[kept].tolist()),
+            column, name, "label" if told else "none", tuple(kept.tolist()), tuple(counts[kept].tolist()),
         )
     values = np.sort(to_float(series, column.kind))[: len(series) - missing]
     if len(values) < k:
@@ -225,8 +222,8 @@ def _learn(series: pd.Series, column: Column, name: str, k: int, *, keep_gaps: b
     if unit is not None:  # ends that a cell can hold
         low, high = float(np.floor(low / unit + 0.5) * unit), float(np.floor(high / unit + 0.5) * unit)
     return PlainColumn(
-        column, name, ("as_missing" if keep_gaps else "column") if told else "none", counts=(len(values),), low=low,
-        high=max(low, high), unit=unit or 1.0, whole=unit is not None,
+        column, name, "column" if told else "none", counts=(len(values),), low=low, high=max(low, high),
+        unit=unit or 1.0, whole=unit is not None,
     )
 
 
@@ -265,7 +262,7 @@ def _there(series: pd.Series, c: PlainColumn, rng: np.random.Generator) -> dict[
     if c.fixed:
         return made
     values = np.clip(to_float(series, c.column.kind), c.low, c.high)
-    if c.gaps != "as_missing" and not c.required and missing.any() and not missing.all():
+    if not c.required and missing.any() and not missing.all():
         values[missing] = rng.choice(values[~missing], int(missing.sum()))
     steps = (values - c.origin) / c.unit
     return made | {c.name: np.rint(steps) if c.whole else steps}
@@ -280,7 +277,7 @@ def _labels_there(
     drawn = at < 0 if c.gaps == "none" else (at < 0) & ~missing
     shares = np.array(c.counts) / sum(c.counts)
     at[drawn] = rng.choice(len(c.labels), int(drawn.sum()), p=shares)
-    words = np.array([_token(k) for k in range(len(c.labels))] + [MISSING if c.gaps == "label" else None], dtype=object)
+    words = np.array([*map(_token, range(len(c.labels))), MISSING], dtype=object)
     return np.asarray(words[at])  # -1, a missing cell, is the last one
 
 
@@ -314,8 +311,6 @@ def _back(plain: pd.DataFrame, c: PlainColumn) -> tuple[np.ndarray, np.ndarray]:
     if c.fixed:
         return np.where(gaps, np.nan, c.low), every
     told = pd.to_numeric(plain[c.name], errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
-    if c.gaps == "as_missing":
-        gaps = np.isnan(told)
     fine = every & (gaps | np.isfinite(told))
     steps = np.clip(np.where(fine & ~gaps, told, 0.0), -_LARGEST, np.inf if not c.whole else _LARGEST)
     values = np.clip((np.rint(steps) if c.whole else steps) * c.unit + c.origin, c.low, c.high)
@@ -328,10 +323,7 @@ def _labels_back(plain: pd.DataFrame, c: PlainColumn, every: np.ndarray) -> tupl
     position = {_token(k): label for k, label in enumerate(c.labels)}
     if c.gaps == "label":
         position[MISSING] = -1
-    cells = plain[c.name]
-    found = cells.astype(object).map(lambda cell: position.get(cell, -2)).to_numpy(dtype="int64")
-    if c.gaps == "as_missing":
-        found = np.where(cells.isna().to_numpy(), -1, found)
+    found = plain[c.name].astype(object).map(lambda cell: position.get(cell, -2)).to_numpy(dtype="int64")
     return found, found > -2
 
 
