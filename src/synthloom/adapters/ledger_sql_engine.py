@@ -29,6 +29,7 @@ T = TypeVar("T")
 _TRIES = 6
 """How often a transaction is begun that the database broke off to resolve a deadlock."""
 _WRITES = "synthloom_writes"
+_MIGRATE = "Make a backup, then run `synthloom migrate`."
 
 _SQLITE_WAIT = 10.0
 """Seconds that a writer waits for another process's transaction."""
@@ -178,7 +179,7 @@ class Database:
             what = "disk" if state == "53100" else "memory"
             return self._unavailable(f"the database server's {what} is full.", do=f"Free {what} on it; then try again.")
         if state in ("42P01", "42703"):
-            return self._unavailable("its tables are not those of this release.", do="Migrate the database.")
+            return self._unavailable("its tables are not those of this release.", do=_MIGRATE)
         passing = state is None or state[:2] in ("08", "53", "57", "28", "3D") or state in (
             "55P03", "25P02", "25P03", "25P04", "25006",
         )
@@ -201,7 +202,7 @@ class Database:
         if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             return self._unavailable(f"{_first_line(error)}.", do="See that the disk and its folder can be written.")
         if "no such table" in str(error) or "no such column" in str(error):
-            return self._unavailable("its tables are not those of this release.", do="Migrate the database.")
+            return self._unavailable("its tables are not those of this release.", do=_MIGRATE)
         return None
 
     def _unavailable(self, what: str, do: str = "See that it runs and can be reached; then try again.") -> (

@@ -74,7 +74,7 @@ def check_version(database: Database, tx: Connection) -> None:
     raise _newer(database, found)
 
 
-_DO = "Start `synthloom serve` once, which brings them up to date; make a backup before."
+_DO = "Make a backup, then run `synthloom migrate`."
 
 
 def _newer(database: Database, found: str) -> StorageUnavailableError:

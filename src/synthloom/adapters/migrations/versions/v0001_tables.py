@@ -13,6 +13,22 @@ down_revision = None
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _TIME = sa.DateTime(timezone=True)
 
+_HIDE_FROM_SUPABASE = """\
+-- Supabase's API shows every new table to everybody who has the project's public key, until a policy says otherwise.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'anon') THEN
+        FOREACH name IN ARRAY ARRAY[
+            'datasets', 'runs', 'run_steps', 'metrics', 'run_artifacts', 'api_keys', 'audit_log', 'alembic_version'
+        ] LOOP
+            EXECUTE 'ALTER TABLE ' || quote_ident(name) || ' ENABLE ROW LEVEL SECURITY';
+        END LOOP;
+    END IF;
+END
+$$"""
+
 
 def upgrade() -> None:
     """Make the tables."""
@@ -23,6 +39,8 @@ def upgrade() -> None:
     _make_run_artifacts()
     _make_api_keys()
     _make_audit_log()
+    if op.get_context().dialect.name == "postgresql":
+        op.execute(_HIDE_FROM_SUPABASE)
 
 
 def _c(name: str, kind: Any, *more: Any, nullable: bool = False) -> sa.Column[Any]:
@@ -90,12 +108,13 @@ def _make_runs() -> None:
         _c("last_event", sa.BigInteger()),
         _c("idempotency_key", sa.Text(), nullable=True),
         _c("request_hash", sa.String(length=64)),
-        sa.CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="runs_lease_check"),
+        sa.CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name=op.f("runs_lease_check")),
         sa.CheckConstraint(
-            "(status IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="runs_finished_check",
+            "(status IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)",
+            name=op.f("runs_finished_check"),
         ),
         sa.CheckConstraint(
-            "status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="runs_status_check",
+            "status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name=op.f("runs_status_check"),
         ),
         sa.PrimaryKeyConstraint("seq", name="runs_pkey"),
         sa.UniqueConstraint("run_id", name="runs_run_id_key"),
@@ -142,7 +161,9 @@ def _make_metrics() -> None:
         _c("reason", sa.Text(), nullable=True),
         _c("passed", sa.Boolean(), nullable=True),
         _c("verdicts", sa.JSON()),
-        sa.CheckConstraint("status IN ('measured', 'undefined', 'failed', 'absent')", name="metrics_status_check"),
+        sa.CheckConstraint(
+            "status IN ('measured', 'undefined', 'failed', 'absent')", name=op.f("metrics_status_check"),
+        ),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="metrics_run_id_fkey", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "key", name="metrics_pkey"),
     )
