@@ -11,6 +11,13 @@ from browser_for_tests import FLAGS, SLOW, Server, chromium, queue, upload, writ
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 
+EXPECTED = (
+    "Failed to load resource", "net::ERR_", "htmx:sendError", "htmx:afterRequest", "htmx:responseError",
+    "Response Status Error Code",
+)
+"""What browser and htmx say in the console when an answer is an error or none comes."""
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     found = chromium()
@@ -71,7 +78,7 @@ def watch(page: Page, complaints: list[str]) -> None:
     page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
     page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.on("console", lambda said: complaints.append(said.text) if (
-        said.type == "error" and "Failed to load resource" not in said.text and "net::ERR_" not in said.text
+        said.type == "error" and not any(expected in said.text for expected in EXPECTED)
     ) else None)
 
 

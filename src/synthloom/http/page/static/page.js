@@ -115,10 +115,27 @@ function unchanged(old, fresh) {
   return plain(old) === plain(fresh);
 }
 
+// a method's fields: what has been typed since they were asked for stays
+
+function sameParams(old, fresh) {
+  const shown = (root) => root.querySelector("input[name=shown]")?.value;
+  if (shown(old) === shown(fresh)) return true;
+  for (const field of all("input[id], select[id], textarea[id]", fresh)) {
+    const before = old.querySelector(`#${CSS.escape(field.id)}`);
+    if (!before || before.type !== field.type) continue;
+    if (field.type === "checkbox") field.checked = before.checked;
+    else if (field.tagName !== "SELECT" || [...field.options].some((o) => o.value === before.value)) field.value = before.value;
+  }
+  const open = all("details", old).some((d) => d.open);
+  if (open) all("details", fresh).slice(-1).forEach((d) => { d.open = true; });
+  return false;
+}
+
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const old = event.detail.target;
   const fresh = event.detail.fragment.firstElementChild;
-  if (fresh && old && old.id && unchanged(old, fresh)) event.detail.shouldSwap = false;
+  if (fresh && old && old.id === "params" && sameParams(old, fresh)) event.detail.shouldSwap = false;
+  else if (fresh && old && old.id && unchanged(old, fresh)) event.detail.shouldSwap = false;
   const log = old && old.querySelector?.(".log");
   event.detail.scrolled = log ? log.scrollTop : 0;
 });
