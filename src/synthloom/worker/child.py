@@ -32,7 +32,7 @@ log = logging.getLogger("synthloom.run")
 _PRELOAD = (
     "synthloom.service.execution", "synthloom.engine", "synthloom.metrics.catalog", "synthloom.tables.codec_text",
     "synthloom.tables.codec_write", "synthloom.tables.encode", "synthloom.reports.render", "synthloom.wiring",
-    "pyarrow.parquet", "sklearn.ensemble", "weasyprint",
+    "pyarrow.parquet", "sklearn.ensemble",
 )
 _PROGRESS_SECONDS = 0.5
 _LOSS_SECONDS, _LOSSES_PER_STRETCH = 0.5, 400

@@ -65,15 +65,16 @@ class Delivery:
         model: What the child may take instead of training, as JSON.
         log: With the run's id.
         on_end: Called when it is over.
+        on_trouble: Called when the ledger cannot be reached.
     """
 
     def __init__(
         self, ledger: RunLedger, artifacts: ArtifactStore, claim: Claim, child: Child, *, terms: Terms,
-        model: dict[str, Any] | None, log: Bound, on_end: Callable[[], None],
+        model: dict[str, Any] | None, log: Bound, on_end: Callable[[], None], on_trouble: Callable[[], None],
     ) -> None:
         self._ledger, self._artifacts, self._claim, self._child = ledger, artifacts, claim, child
         self._terms, self._model, self._log, self._on_end = terms, model, log, on_end
-        self.scribe = Scribe(ledger, claim, terms.lease_seconds, time.monotonic(), log)
+        self.scribe = Scribe(ledger, claim, terms.lease_seconds, time.monotonic(), log=log, on_trouble=on_trouble)
         self._expelled = threading.Event()
         self._giving_up = threading.Event()
         self._watched = threading.Event()

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _WARM_SECONDS = 60.0
 """How long a child is kept ready after the last run: it takes memory, and saves a second or two."""
 _PAUSE_SECONDS = 1.0  # after the ledger could not be reached
+_HOLD_SECONDS = 3.0
+"""How long nothing is claimed once the ledger is back, so that leases which ended meanwhile can be extended before they
+are taken: longer than the pauses between heartbeats while it is away."""
 _GIVE_UP_SECONDS = 10.0  # for telling the ledger, once all children are gone
 _STALE_SECONDS = 600.0
 _WITHHELD = frozenset({"SYNTHLOOM_DATABASE_URL", "SYNTHLOOM_JWKS_URL", "SYNTHLOOM_JWT_ISSUER"})
@@ -58,6 +61,7 @@ class Worker:
         self._deliveries: list[Delivery] = []
         self._spare: Child | None = None
         self._active = time.monotonic()
+        self._troubled = float("-inf")
         self._stirred = threading.Event()
         self._stopping = threading.Event()
         self._hurried = threading.Event()
@@ -95,12 +99,26 @@ class Worker:
         self._stirred.wait(min(self._settings.poll_seconds, 1.0 if self._spare is not None else 3600.0))
         self._stirred.clear()
 
+    def _note_trouble(self) -> None:
+        self._troubled = time.monotonic()
+
+    def _is_holding(self) -> bool:
+        """Whether the ledger was away a moment ago; asks whether it still is."""
+        if time.monotonic() - self._troubled >= _HOLD_SECONDS:
+            return False
+        self._home.ledger.oldest_wait()
+        self._stopping.wait(0.2)
+        return True
+
     def _take_one(self) -> bool:
         try:
+            if self._is_holding():
+                return True
             claim = self._home.ledger.claim(
                 self.name, self._settings.lease_seconds, tenant_limit=self._settings.tenant_runs,
             )
         except StorageUnavailableError as error:
+            self._note_trouble()
             self._log.warning("ledger out of reach", extra={"reason": error.what})
             self._stopping.wait(_PAUSE_SECONDS)
             return True
@@ -116,7 +134,7 @@ class Worker:
         delivery = Delivery(
             self._home.ledger, self._home.service.artifacts, claim, child, terms=self._terms,
             model=self._offer(claim, log), log=log,
-            on_end=self._stirred.set,
+            on_end=self._stirred.set, on_trouble=self._note_trouble,
         )
         self._deliveries.append(delivery)
         delivery.start()
@@ -142,6 +160,7 @@ class Worker:
             try:
                 hinted = self._home.ledger.wait(self._settings.poll_seconds)
             except StorageUnavailableError:
+                self._note_trouble()
                 self._stopping.wait(_PAUSE_SECONDS)
                 continue
             if hinted:

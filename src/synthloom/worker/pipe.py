@@ -74,20 +74,22 @@ class Child:
             listener.join(seconds)
 
     def _hear(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            try:
-                answer = json.loads(line)
-            except ValueError:
-                log.warning("a child wrote a line that is no answer", extra=dict(self.fields))
-                continue
-            self.answers.put(answer)
+        with stream:
+            for line in stream:
+                try:
+                    answer = json.loads(line)
+                except ValueError:
+                    log.warning("a child wrote a line that is no answer", extra=dict(self.fields))
+                    continue
+                self.answers.put(answer)
         self.answers.put(None)
 
     def _log(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            text = line.rstrip(b"\r\n")
-            if not pass_on(text, self.fields) and _CRASH_LINE.match(text):
-                log.error(text.decode(errors="replace"), extra=dict(self.fields))
+        with stream:
+            for line in stream:
+                text = line.rstrip(b"\r\n")
+                if not pass_on(text, self.fields) and _CRASH_LINE.match(text):
+                    log.error(text.decode(errors="replace"), extra=dict(self.fields))
 
 
 def _start(work: Any, stream: IO[bytes] | None, name: str) -> threading.Thread:

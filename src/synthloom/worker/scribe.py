@@ -20,7 +20,7 @@ _FLUSH_SECONDS = 0.4
 _BEAT_SECONDS = 1.0
 """A heartbeat also brings the wish to cancel, so it is not as rare as the lease would allow."""
 _POKED_SECONDS = 0.1
-_LONGEST_PAUSE = 2.0
+_LONGEST_PAUSE = 1.0
 _MOST_EVENTS = 5_000  # kept while the ledger is away; progress is let go of first
 _BATCH = 500
 
@@ -50,6 +50,7 @@ class Scribe:
         lease_seconds: How long the lease is extended each time.
         claimed: The machine's monotonic clock when the claim came.
         log: With the run's id.
+        on_trouble: Called when the ledger cannot be reached.
 
     Attributes:
         cancel_asked: Set when somebody has asked the run to stop.
@@ -57,7 +58,8 @@ class Scribe:
     """
 
     def __init__(
-        self, ledger: RunLedger, claim: Claim, lease_seconds: float, claimed: float, log: Bound,
+        self, ledger: RunLedger, claim: Claim, lease_seconds: float, claimed: float, *, log: Bound,
+        on_trouble: Callable[[], None],
     ) -> None:
         self._ledger, self._claim, self._seconds, self._log = ledger, claim, lease_seconds, log
         # the ledger's clock, carried on by the machine's steady one: the worker's wall clock may be wrong
@@ -66,7 +68,7 @@ class Scribe:
         self._lock = threading.Lock()
         self._stirred = threading.Event()
         self._poked = False
-        self._troubled = 0
+        self._troubled, self._on_trouble = 0, on_trouble
         self.cancel_asked = threading.Event()
         self.lost = threading.Event()
         if claim.run.cancel_requested_at is not None:
@@ -155,6 +157,7 @@ class Scribe:
 
     def _pause(self, error: SynthloomError, over: Callable[[], bool]) -> None:
         self._troubled += 1
+        self._on_trouble()
         if self._troubled == 1:
             self._log.warning("ledger out of reach", extra={"reason": error.what})
         until = time.monotonic() + min(0.1 * 2 ** min(self._troubled, 8), _LONGEST_PAUSE)
