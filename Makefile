@@ -18,12 +18,13 @@ ARGS ?=
 PYTEST_ARGS ?=
 OUT ?=
 
-.PHONY: help run test check lint docs clean
+.PHONY: help run test test-backends check lint docs clean
 
 help:
 	@echo "make run              synthetic twin of a clinical table, with its report, into results/gbsg2"
 	@echo "make run DATA=my.csv  the same for your own table (ARGS=\"--rows 500\" passes options on, OUT=dir names the folder)"
 	@echo "make test             the tests"
+	@echo "make test-backends    the tests that need SynthCity and SDV; installs them first (some 13 GB on disk)"
 	@echo "make check            what CI checks: lint, types, import rules, tests"
 	@echo "make lint             ruff, mypy and import rules only"
 	@echo "make docs             write the generated tables and JSON Schemas of docs/ anew"
@@ -66,6 +67,14 @@ endif
 test: $(VENV)/.installed-dev
 	@$(BIN)/python scripts/check_pango.py
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# SDV is under BUSL-1.1, which allows its use in tests; see docs/backends.md
+test-backends: $(VENV)/.installed-dev
+	@for name in synthcity sdv; do \
+		$(BIN)/synthloom backends check $$name --quiet 2>/dev/null \
+		|| $(BIN)/synthloom backends install $$name --accept-licence || exit $$?; \
+	done
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m backends $(PYTEST_ARGS) tests/backends
 
 # --- for developers ----------------------------------------------------------------------------------------------
 
