@@ -127,7 +127,7 @@ def test_each_write_stands_in_the_audit_log(guarded: Guarded) -> None:
     server = guarded()
     headers = server.key("read", "write", "admin")
     actor = server.client.get("/v1/me", headers=headers).json()["actor"]
-    run = server.queue(headers=headers)
+    run = server.queue(headers=headers, dataset_id=server.upload(headers=headers)["dataset_id"])
     for method, address, body in (
         ("POST", f"/v1/runs/{run['run_id']}/cancel", None), ("POST", f"/v1/runs/{run['run_id']}/retry", None),
         ("POST", f"/v1/runs/{run['run_id']}/clone", {}), ("DELETE", f"/v1/runs/{run['run_id']}", None),
@@ -150,9 +150,13 @@ def test_each_write_stands_in_the_audit_log(guarded: Guarded) -> None:
 def test_to_jump_the_queue_takes_an_administrator(guarded: Guarded) -> None:
     server = guarded()
     writer, admin = server.key("read", "write"), server.key("read", "write", "admin")
-    body = {"dataset_id": server.upload(headers=writer)["dataset_id"], "method": "cart", "priority": 1}
-    assert server.client.post("/v1/runs", json=body, headers=writer).status_code == 403
-    assert server.client.post("/v1/runs", json=body, headers=admin).status_code == 201
+    body = {"dataset_id": server.store(people(), "acme"), "method": "cart"}
+    run = server.client.post("/v1/runs", json=body, headers=writer).json()
+    for address, sent in (
+        ("/v1/runs", body | {"priority": 1}), (f"/v1/runs/{run['run_id']}/clone", {"changes": {"priority": 1}}),
+    ):
+        assert server.client.post(address, json=sent, headers=writer).status_code == 403
+        assert server.client.post(address, json=sent, headers=admin).status_code == 201
 
 
 # how often

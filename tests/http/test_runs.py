@@ -24,7 +24,7 @@ def test_a_table_goes_in_and_is_found_again(server: Server) -> None:
 
 
 def test_lists_go_on_where_the_page_before_ended(server: Server) -> None:
-    made = [server.upload(people(seed=seed))["dataset_id"] for seed in range(3)]
+    made = [server.store(people(seed=seed)) for seed in range(3)]
     first = server.client.get("/v1/datasets?limit=2")
     assert first.headers["Link"] == f'</v1/datasets?limit=2&after={made[1]}>; rel="next"'
     rest = server.client.get(first.links["next"]["url"])
@@ -38,7 +38,7 @@ def test_lists_go_on_where_the_page_before_ended(server: Server) -> None:
 
 
 def test_an_inspection_tells_columns_and_plan(server: Server) -> None:
-    dataset = server.upload()["dataset_id"]
+    dataset = server.store(people())
     found = server.client.post(
         f"/v1/datasets/{dataset}/inspect",
         json={"overrides": {"columns": {"age": {"sensitive": True}}}, "method": "cart"},
@@ -57,7 +57,7 @@ def test_a_run_takes_the_servers_defaults_for_what_is_not_said(server: Server) -
 
 
 def test_one_idempotency_key_is_one_run(server: Server) -> None:
-    dataset = server.upload()["dataset_id"]
+    dataset = server.store(people())
     answers: list[str] = []
 
     def post() -> None:
@@ -99,12 +99,12 @@ def test_retry_and_clone_make_new_runs(server: Server) -> None:
     assert (retried.json()["parent"], retried.json()["request"]["seed"]) == (run_id, 5)
     cloned = server.client.post(f"/v1/runs/{run_id}/clone", json={"changes": {"seed": 6, "method": "cart"}}).json()
     assert (cloned["parent"], cloned["request"]["seed"], cloned["request"]["method"]) == (run_id, 6, "cart")
-    wrong = server.client.post(f"/v1/runs/{run_id}/clone", json={"changes": {"sede": 6}})
-    assert wrong.status_code == 422
+    for wrong in ({"sede": 6}, {"priority": "first"}, {"name": 7}, {"overrides": {"columns": 3}}):
+        assert server.client.post(f"/v1/runs/{run_id}/clone", json={"changes": wrong}).status_code == 422
 
 
 def test_what_cannot_work_is_refused_at_once(server: Server) -> None:
-    dataset = server.upload()["dataset_id"]
+    dataset = server.store(people())
 
     def code(**fields: object) -> tuple[int, str]:
         sent = server.client.post("/v1/runs", json={"dataset_id": dataset} | fields)

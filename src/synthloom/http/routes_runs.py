@@ -125,7 +125,9 @@ def clone_run(
     idempotency_key: IdempotencyKey = None,
 ) -> RunView:
     """Queue a new run with the request of any run, some of its fields changed."""
-    made = service.clone(caller.tenant, run_id, body.changes, idempotency_key=idempotency_key)
+    if body.changes.priority > 0:
+        caller.needs("admin")
+    made = service.clone(caller.tenant, run_id, body.changes.said(), idempotency_key=idempotency_key)
     return _made(request, response, caller, "run.clone", made)
 
 

@@ -93,14 +93,17 @@ class InspectionView(_Shape):
 # runs
 
 
-class RunCreate(RunRequest):
-    """A run to be queued. What is not said has the server's default."""
-
-    dataset_id: str = Field(pattern=ID)
+class _RunFields(RunRequest):
     name: str = Field("", max_length=200, description="For people.")
     priority: int = Field(0, ge=-100, le=100, description="Higher first; above 0 needs the scope admin.")
     reuse_model: bool = Field(True, description="Whether the model of an equal earlier run may be taken.")
     overrides: SchemaOverrides | None = Field(None, description="What is known about the columns.")
+
+
+class RunCreate(_RunFields):
+    """A run to be queued. What is not said has the server's default."""
+
+    dataset_id: str = Field(pattern=ID)
 
     def request(self, settings: Settings) -> RunRequest:
         """What is asked of the run, with the server's defaults for what was left out."""
@@ -112,10 +115,18 @@ class RunCreate(RunRequest):
         return RunRequest(**(defaults | said))
 
 
-class RunClone(_Shape):
-    """Fields of a run's request to change, such as {"method": "ctgan"}."""
+class RunChanges(_RunFields):
+    """What is different in a clone; what is not said stays as it was."""
 
-    changes: dict[str, Any] = Field(default_factory=dict)
+    def said(self) -> dict[str, Any]:
+        """The fields that were given, with their values."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class RunClone(_Shape):
+    """Fields of a run to change, such as {"changes": {"method": "ctgan"}}."""
+
+    changes: RunChanges = Field(default_factory=RunChanges)
 
 
 class RunView(_Shape):
