@@ -18,12 +18,13 @@ ARGS ?=
 PYTEST_ARGS ?=
 OUT ?=
 
-.PHONY: help run test test-backends check lint docs clean
+.PHONY: help run test test-browser test-backends check lint docs clean
 
 help:
 	@echo "make run              synthetic twin of a clinical table, with its report, into results/gbsg2"
 	@echo "make run DATA=my.csv  the same for your own table (ARGS=\"--rows 500\" passes options on, OUT=dir names the folder)"
 	@echo "make test             the tests"
+	@echo "make test-browser     the tests of the web page, in Chromium (on Debian, as root, it is installed where it is missing)"
 	@echo "make test-backends    the tests that need SynthCity and SDV; installs them first (some 13 GB on disk)"
 	@echo "make check            what CI checks: lint, types, import rules, tests"
 	@echo "make lint             ruff, mypy and import rules only"
@@ -67,6 +68,11 @@ endif
 test: $(VENV)/.installed-dev
 	@$(BIN)/python scripts/check_pango.py
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+test-browser: $(VENV)/.installed-dev
+	@sh scripts/get_chromium.sh
+	@$(BIN)/python scripts/check_pango.py
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
 
 # SDV is under BUSL-1.1, which allows its use in tests; see docs/backends.md
 test-backends: $(VENV)/.installed-dev

@@ -14,7 +14,7 @@ def test_keys_open_the_page_and_are_looked_after_on_it(
 ) -> None:
     server = own_server(SYNTHLOOM_AUTH="keys")
     made = server.command("keys", "create", "--name", "first", "--scopes", "read,write,admin", "--json")
-    secret = json.loads(made)["secret"]
+    secret = json.loads(made)["result"]["secret"]
     page = open_page(width=390)
 
     page.goto(f"{server.url}/runs")

@@ -61,7 +61,7 @@ def test_by_keyboard_alone(server: Server, page: Page, table: Path) -> None:
     page.keyboard.press("Tab")
     expect(page.locator("#file")).to_be_focused()
     with page.expect_file_chooser() as choosing:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
     choosing.value.set_files(table)
     page.wait_for_url("**/datasets/*", timeout=SLOW)
     page.wait_for_selector("#method", timeout=SLOW)

@@ -274,6 +274,9 @@ function countTicks() {
 
 function settle(root) {
   tellTimes(root);
+  for (const figure of all(".wide", root)) {  // what scrolls sideways can be scrolled by keyboard
+    if (figure.scrollWidth > figure.clientWidth) figure.tabIndex = 0;
+  }
   runClocks();
   const focus = document.querySelector("[data-focus]");
   if (focus && !focus.dataset.focused) {
