@@ -262,6 +262,11 @@ class Synthesizer:
         """Whether `save` can write it; not where the model lives in a backend's interpreter."""
         return type(self._method).savable
 
+    @property
+    def peak_memory_mb(self) -> float | None:
+        """Most memory that a backend's processes have used for it, in MB; None: it works in this process."""
+        return self._method.peak_memory_mb
+
     def close(self) -> None:
         """Let go of what a backend holds for it (its interpreter); it cannot sample afterwards. Others hold nothing."""
         self._method.close()

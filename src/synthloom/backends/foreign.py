@@ -93,6 +93,11 @@ class Foreign(Method[Any]):
         return {"device": device} if device in ("cpu", "cuda") else {}
 
     @property
+    def peak_memory_mb(self) -> float | None:
+        """Most memory that its session's processes have used together; None before `fit` and after `close`."""
+        return None if self._session is None else self._session.peak_memory_mb
+
+    @property
     def label_support(self) -> int:
         """Fewest records behind a label that goes over."""
         return int(self.params.min_shared)

@@ -12,6 +12,7 @@ import typer
 
 from synthloom.cli import (
     backends,
+    compare,
     end,
     evaluate,
     impute,
@@ -48,6 +49,7 @@ app.command("inspect", short_help="What a table's columns are, and why.")(inspec
 app.command("sample", short_help="More rows out of a model.")(sample.sample)
 app.command("impute", short_help="A table's missing cells, filled by a model.")(impute.impute)
 app.command("evaluate", short_help="Measure synthetic data made by any tool.")(evaluate.evaluate)
+app.command("compare", short_help="Methods side by side on one split.")(compare.compare)
 app.command("report", short_help="Draw a run's report again.")(report.report)
 app.command("methods", short_help="The methods and their parameters.")(methods.methods)
 app.add_typer(backends.app, name="backends", short_help="Other people's methods: SynthCity and SDV.")
@@ -59,8 +61,8 @@ app.command("worker", short_help="Do queued runs.")(worker.worker)
 app.command("migrate", short_help="Bring the server's database up to date.")(worker.migrate)
 
 COMMANDS = (
-    "run", "inspect", "sample", "impute", "evaluate", "report", "methods", "backends", "schema", "serve", "keys",
-    "report-service", "worker", "migrate",
+    "run", "inspect", "sample", "impute", "evaluate", "compare", "report", "methods", "backends", "schema", "serve",
+    "keys", "report-service", "worker", "migrate",
 )
 
 

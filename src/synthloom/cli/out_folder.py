@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from synthloom.domain.artifact import ARTIFACT_NAMES
@@ -24,7 +25,9 @@ def default_out(base: str, table: str) -> Path:
     return Path(base) / (name.strip(". ") or "table")
 
 
-def check_out(folder: Path, table: str, *, overwrite: bool) -> None:
+def check_out(
+    folder: Path, table: str, *, overwrite: bool, names: Collection[str] = ARTIFACT_NAMES, sign: str = "report.json"
+) -> None:
     """Refuse, before any work is done, a folder that cannot or should not be written.
 
     A folder that holds nothing but an earlier run's results is written anew; one with other files only under
@@ -34,6 +37,8 @@ def check_out(folder: Path, table: str, *, overwrite: bool) -> None:
         folder: The folder, absolute.
         table: The table to be read; it must not be among the files that would be replaced.
         overwrite: Whether the person allowed it.
+        names: Files that the command leaves.
+        sign: The one that shows that a folder is an earlier run's.
 
     Raises:
         OutputError: it is a file, cannot be written, or holds files of somebody else.
@@ -42,14 +47,14 @@ def check_out(folder: Path, table: str, *, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputError("this is a file, not a folder.", where=str(folder), do="Choose another --out.")
     _check_writable(folder)
-    if table != "-" and Path(table).resolve().parent == folder and Path(table).name in ARTIFACT_NAMES:
+    if table != "-" and Path(table).resolve().parent == folder and Path(table).name in names:
         raise UsageError("the table would be overwritten by the results.", where=table, do="Choose another --out.")
     if overwrite or not folder.is_dir():
         return
-    names = [name for name in os.listdir(folder) if not _is_leftover(name)]
-    foreign = [name for name in names if name not in ARTIFACT_NAMES]
-    if foreign or (names and "report.json" not in names):
-        shown = ", ".join(sorted(foreign or names)[:3])
+    there = [name for name in os.listdir(folder) if not _is_leftover(name)]
+    foreign = [name for name in there if name not in names]
+    if foreign or (there and sign not in there):
+        shown = ", ".join(sorted(foreign or there)[:3])
         raise OutputError(
             f"the folder holds files that are not an earlier run's ({shown}).", where=str(folder),
             do="Choose another --out, or allow it with --overwrite: only files with the results' names are replaced.",

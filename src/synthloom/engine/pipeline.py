@@ -124,11 +124,11 @@ def execute_pipeline(
         PrivacyError: differential privacy that cannot be given, or together with refinements.
         CancelledError: cancelled.
     """
-    _check_request(dataset, request)
+    check_request(dataset, request)
     measured = chosen(metrics) + (backends.metrics if metrics is None else ())
     run = Run(request, int(rng.integers(2**63)), emit, cancelled, measured, known, backends)
     with run.stage("split") as stage:
-        rows = _split(dataset, run, stage)
+        rows = split_rows(dataset, run, stage)
     if ready is not None:
         return _with_ready(run, rows, ready)
     attempts: list[Attempt] = []
@@ -167,7 +167,7 @@ def execute_pipeline(
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """The table and its two parts."""
 
     dataset: Dataset
@@ -182,7 +182,8 @@ class _Rows:
         return len(self.dataset.frame)
 
 
-def _check_request(dataset: Dataset, request: RunRequest) -> None:
+def check_request(dataset: Dataset, request: RunRequest) -> None:
+    """See that a table can be learnt and measured; TableError or PrivacyError says why not."""
     check_canonical(dataset.frame, dataset.schema)
     if len(dataset.frame) < MIN_ROWS:
         raise TableError(
@@ -201,17 +202,18 @@ def _check_request(dataset: Dataset, request: RunRequest) -> None:
         )
 
 
-def _split(dataset: Dataset, run: Run, stage: Stage) -> _Rows:
+def split_rows(dataset: Dataset, run: Run, stage: Stage) -> Rows:
+    """Rows to learn from and rows kept back, as the request has it."""
     share = run.request.holdout or min(_HOLDOUT_SHARE, _HOLDOUT_ROWS / max(len(dataset.frame), 1))
     train, holdout = split_holdout(dataset.frame, dataset.schema, share, run.rng("split"))
     stage.message = f"{len(train)} rows to learn from, {len(holdout)} kept back to measure against."
     if len(holdout):
-        return _Rows(dataset, train, holdout)
+        return Rows(dataset, train, holdout)
     run.emit(Notice(
         code="no_holdout",
         message="Every row kept back is a copy of a row learnt from, so what needs unseen rows cannot be measured.",
     ))
-    return _Rows(dataset, train, None)
+    return Rows(dataset, train, None)
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,7 @@ class _Choice:
         return max(self.watch.left, request.budget / 10) if number == 1 else request.budget
 
 
-def _first(run: Run, rows: _Rows, clock: Callable[[], float]) -> _Choice:
+def _first(run: Run, rows: Rows, clock: Callable[[], float]) -> _Choice:
     watch = Stopwatch(run.request.budget, clock) if run.request.budget is not None else None
     with run.stage("plan") as stage:
         why = settle_backend(run)
@@ -256,7 +258,7 @@ def _better(one: _Candidate, other: _Candidate) -> _Candidate:
     return best
 
 
-def _choose(run: Run, rows: _Rows, stage: Stage, watch: Stopwatch | None) -> _Choice:
+def _choose(run: Run, rows: Rows, stage: Stage, watch: Stopwatch | None) -> _Choice:
     """By a race where one is asked for and can be held, else by rules or the person's own word."""
     names, why = contest(rows.schema, len(rows.train), run.request, run.known)
     plan = first_plan(rows.schema, len(rows), run.request, known=run.known)
@@ -275,7 +277,7 @@ def _choose(run: Run, rows: _Rows, stage: Stage, watch: Stopwatch | None) -> _Ch
     return _Choice(result.plan, watch, result.race, result.ranking, result.rows, result.seconds)
 
 
-def _within_reach(run: Run, rows: _Rows, choice: _Choice) -> _Rows:
+def _within_reach(run: Run, rows: Rows, choice: _Choice) -> Rows:
     """As many training rows as the chosen method can learn in time; what is left out counts for nothing afterwards."""
     if choice.rows is None or choice.watch is None:
         return rows
@@ -287,12 +289,12 @@ def _within_reach(run: Run, rows: _Rows, choice: _Choice) -> _Rows:
     return _drawn(run, rows, few)
 
 
-def _drawn(run: Run, rows: _Rows, few: int) -> _Rows:
+def _drawn(run: Run, rows: Rows, few: int) -> Rows:
     drawn = np.sort(run.rng("rows").choice(len(rows.train), few, replace=False))
     return replace(rows, train=rows.train.iloc[drawn].reset_index(drop=True))
 
 
-def _with_ready(run: Run, rows: _Rows, ready: Ready) -> RunResult:
+def _with_ready(run: Run, rows: Rows, ready: Ready) -> RunResult:
     """The road from `sample` on, with what an equal run has learnt; its other attempts stay in the report as they were.
 
     All streams of randomness being named, the rows are those that learning again would have led to.
@@ -315,7 +317,7 @@ def _with_ready(run: Run, rows: _Rows, ready: Ready) -> RunResult:
 
 
 def _next(
-    run: Run, rows: _Rows, attempts: Sequence[Attempt], unfit: Sequence[str], choice: _Choice
+    run: Run, rows: Rows, attempts: Sequence[Attempt], unfit: Sequence[str], choice: _Choice
 ) -> Plan | None:
     with run.stage("plan", len(attempts) + 1) as stage:
         plan = next_plan(
@@ -326,7 +328,7 @@ def _next(
 
 
 def _after_unfit(
-    run: Run, rows: _Rows, error: FitError, done: Sequence[str], choice: _Choice
+    run: Run, rows: Rows, error: FitError, done: Sequence[str], choice: _Choice
 ) -> Plan | None:
     plan = fallback_plan(
         rows.schema, len(rows), run.request, done, best_first=choice.ranking, known=run.known
@@ -336,7 +338,7 @@ def _after_unfit(
     return plan
 
 
-def _fit(run: Run, rows: _Rows, plan: Plan, number: int) -> Synthesizer:
+def _fit(run: Run, rows: Rows, plan: Plan, number: int) -> Synthesizer:
     run.losses.clear()
     with run.stage("fit", number) as stage:
         synthesizer = create_synthesizer(
@@ -351,7 +353,7 @@ def _fit(run: Run, rows: _Rows, plan: Plan, number: int) -> Synthesizer:
 
 
 def _attempt(
-    run: Run, rows: _Rows, synthesizer: Synthesizer, plan: Plan, before: Sequence[Attempt]
+    run: Run, rows: Rows, synthesizer: Synthesizer, plan: Plan, before: Sequence[Attempt]
 ) -> _Candidate:
     """Sample, refine, measure, judge."""
     number = len(before) + 1
@@ -376,7 +378,7 @@ def _attempt(
     return _Candidate(attempt, recast(data, synthesizer.schema), synthesizer, effects, tuple(run.losses))
 
 
-def _tables(run: Run, rows: _Rows, data: pd.DataFrame, synthesizer: Synthesizer) -> Tables:
+def _tables(run: Run, rows: Rows, data: pd.DataFrame, synthesizer: Synthesizer) -> Tables:
     seed = int(run.rng("measure").integers(2**31))
     return Tables(
         rows.train, rows.holdout, data, rows.schema, seed=seed, cancelled=run.cancelled,
@@ -395,7 +397,7 @@ class _Refining:
     """Refinement steps on one attempt's rows, with quick metrics before and after each."""
 
     run: Run
-    rows: _Rows
+    rows: Rows
     synthesizer: Synthesizer
     emit: Emit
     number: int
@@ -431,7 +433,7 @@ def _support(synthesizer: Synthesizer) -> int | None:
 
 
 def _finish(
-    run: Run, rows: _Rows, best: _Candidate, attempts: Sequence[Attempt], race: Race | None
+    run: Run, rows: Rows, best: _Candidate, attempts: Sequence[Attempt], race: Race | None
 ) -> RunResult:
     with run.stage("report", len(attempts)) as stage:
         if not best.attempt.passed:
@@ -452,7 +454,7 @@ def _not_passed(best: Attempt, attempts: Sequence[Attempt]) -> Notice:
 
 
 def _report(
-    run: Run, rows: _Rows, best: _Candidate, attempts: Sequence[Attempt], race: Race | None
+    run: Run, rows: Rows, best: _Candidate, attempts: Sequence[Attempt], race: Race | None
 ) -> Report:
     plan, synthesizer = best.attempt.plan, best.synthesizer
     meta = Meta(

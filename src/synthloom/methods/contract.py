@@ -160,6 +160,11 @@ class Method(ABC, Generic[P]):
     def close(self) -> None:
         """Let go of what is held outside this process."""
 
+    @property
+    def peak_memory_mb(self) -> float | None:
+        """Most memory that it has used outside this process, in MB; None: it works in this one."""
+        return None
+
     def guarantee(self) -> Guarantee:
         """What is promised about privacy by this fitted method."""
         return NoGuarantee()

@@ -176,10 +176,10 @@ def run_heat(
         frames = "".join(traceback.format_tb(error.__traceback__))
         _log.error("candidate %s broke: %s\n%s", plan.method, type(error).__name__, frames)
         return heat.model_copy(update={"reason": f"It broke ({type(error).__name__}); the log has the traceback."})
-    return _scored(heat, _averaged(found), track, spent / len(track.splits))
+    return _scored(heat, averaged(found), track, spent / len(track.splits))
 
 
-def _averaged(found: Sequence[tuple[Measurement, ...]]) -> dict[str, Measurement]:
+def averaged(found: Sequence[tuple[Measurement, ...]]) -> dict[str, Measurement]:
     """Over splits: the mean of the values and, for the interval, of its ends, where all splits have a value."""
     means: dict[str, Measurement] = {}
     for repeats in zip(*found, strict=True):
@@ -198,6 +198,16 @@ def _averaged(found: Sequence[tuple[Measurement, ...]]) -> dict[str, Measurement
 
 
 def _scored(heat: Heat, means: Mapping[str, Measurement], track: Track, seconds: float) -> Heat:
+    scores = scores_of(means)
+    said = against(means, track.thresholds)
+    return heat.model_copy(update={
+        "scores": scores, "inside": not said, "placing": "behind" if not said else "outside",
+        "reason": " ".join(said), "seconds": round(seconds, 2),
+    })
+
+
+def scores_of(means: Mapping[str, Measurement]) -> dict[str, Score]:
+    """Values with their intervals, of what could be measured."""
     scores = {}
     for key, m in means.items():
         if isinstance(m.outcome, Measured):
@@ -205,14 +215,10 @@ def _scored(heat: Heat, means: Mapping[str, Measurement], track: Track, seconds:
             scores[key] = Score(
                 value=m.outcome.value, low=ends.low if ends else None, high=ends.high if ends else None
             )
-    against = _against(means, track.thresholds)
-    return heat.model_copy(update={
-        "scores": scores, "inside": not against, "placing": "behind" if not against else "outside",
-        "reason": " ".join(against), "seconds": round(seconds, 2),
-    })
+    return scores
 
 
-def _against(means: Mapping[str, Measurement], thresholds: Sequence[Threshold]) -> list[str]:
+def against(means: Mapping[str, Measurement], thresholds: Sequence[Threshold]) -> list[str]:
     """What speaks against a candidate's privacy, a sentence each; what is undefined here the run itself will judge."""
     there = {k: m for k, m in means.items() if not isinstance(m.outcome, Undefined)}
     limits = [t for t in thresholds if t.key in there]
