@@ -33,7 +33,8 @@ from synthloom.http.page.look import form_key, render
 from synthloom.http.page.params import param_fields
 from synthloom.http.parts import home_of, in_child, in_thread, note, service_of
 from synthloom.http.routes_datasets import plain_name
-from synthloom.registry import lacking, methods
+from synthloom.registry import Backends, lacking, methods
+from synthloom.service.catalog import backend_list
 
 UPLOAD_PATH = "/datasets"
 """Where the page's form sends tables: a body may be large there."""
@@ -235,7 +236,7 @@ async def checked(request: Request, caller: Seer, dataset_id: ItemId, form: Fiel
     record = await in_thread(service.ledger.dataset, caller.tenant, dataset_id)
     table = await _table(request, caller, record, form.text("parent") or None)
     overrides = read_overrides(form, table.columns, table.base)
-    read_request(form, home_of(request).settings)
+    read_request(form, home_of(request).settings, service.backends)
     found = table.found
     if not form.errors:
         try:
@@ -259,7 +260,7 @@ async def submit(request: Request, caller: Doer, dataset_id: ItemId, form: Field
         form.errors["form"] = f"{error.what} Look it over and send it again.".capitalize()
         return render(request, "dataset.html.j2", caller, status=403, **_desk(request, table, form))
     overrides = read_overrides(form, table.columns, table.base)
-    asked = read_request(form, home_of(request).settings)
+    asked = read_request(form, home_of(request).settings, service.backends)
     name = form.text("name").strip()
     if len(name) > 200:
         form.errors["name"] = "It may have at most 200 characters."
@@ -312,20 +313,26 @@ def _desk(request: Request, table: Table, form: RunForm, found: dict[str, Any] |
         "advanced": any(form.error(n) for n in ("max_attempts", "holdout")) or any(
             form.error(f"limit.{t.name}") for t in settings.thresholds
         ) or form.has("fresh"),
-        **_param_view(form),
+        "backends": [b for b in backend_list(service_of(request).backends) if b["available"]],
+        **_param_view(form, service_of(request).backends),
     }
 
 
 _NOTHING = SynthloomError("", do="")
 
 
-def _param_view(form: RunForm) -> dict[str, Any]:
+def _param_view(form: RunForm, backends: Backends | None) -> dict[str, Any]:
     usable = methods()
-    chosen = usable.get(form.text("method"))
+    try:
+        chosen = form.method(backends)
+    except SynthloomError:  # what is wrong with it stands beside it
+        chosen = None
     level: PrivacyLevel = next((known for known in LEVELS if known == form.text("privacy")), "default")
     fields = param_fields(chosen, level) if chosen else ()
+    backend = form.text("backend") or "auto"
     return {
-        "fields": fields, "param_names": [f"p.{f.name}" for f in fields], "shown": f"{form.text('method')}/{level}",
+        "fields": fields, "param_names": [f"p.{f.name}" for f in fields],
+        "shown": f"{form.text('method')}/{backend}/{level}",
         "method_info": chosen.info if chosen else None,
         "dp_offered": chosen.info.dp if chosen else any(m.info.dp for m in usable.values()),
     }
@@ -336,7 +343,7 @@ def _plan(request: Request, form: RunForm, found: dict[str, Any]) -> tuple[Plan 
     from synthloom.planning.race import outlook
 
     quiet = RunForm(form.values)
-    asked = read_request(quiet, home_of(request).settings)
+    asked = read_request(quiet, home_of(request).settings, service_of(request).backends)
     if form.errors or asked is None:
         return None, next(iter((form.errors or quiet.errors).values()), "")
     try:

@@ -18,7 +18,7 @@ from synthloom.domain.records import RunRecord
 from synthloom.domain.run import DPRequest, RunRequest
 from synthloom.domain.schema import Column, ColumnOverride, Kind, Schema, SchemaOverrides, SurvivalColumns
 from synthloom.http.page.params import read_number, read_params, sentence, typed
-from synthloom.registry import AnyMethod, resolve_method
+from synthloom.registry import AnyMethod, Backends, choose_method
 from synthloom.service.requests import choose_budget
 from synthloom.settings import Settings
 
@@ -107,9 +107,10 @@ class RunForm:
         """What was typed for the method's parameters."""
         return {name.removeprefix("p."): self.text(name) for name in self.values if name.startswith("p.")}
 
-    def method(self) -> AnyMethod | None:
-        """The method chosen; None for auto."""
-        return None if self.text("method") in ("", "auto") else resolve_method(self.text("method"))
+    def method(self, backends: Backends | None) -> AnyMethod | None:
+        """The method chosen, of the backend that is chosen or comes first; None for auto."""
+        name, backend = self.text("method"), self.text("backend") or "auto"
+        return None if name in ("", "auto") else choose_method(name, backend, backends=backends).method
 
     def blame(self, error: SynthloomError, columns: Sequence[ShownColumn]) -> None:
         """Put an error beside the field that it speaks of."""
@@ -144,8 +145,8 @@ def filled(columns: Sequence[ShownColumn], request: RunRequest, overrides: Schem
     """The form that stands for a request and overrides."""
     said = overrides or SchemaOverrides()
     values: dict[str, list[str]] = {
-        "method": [request.method], "privacy": [request.privacy], "rows": [typed(request.rows)],
-        "seed": [typed(request.seed)], "holdout": [typed(request.holdout)],
+        "method": [request.method], "backend": [request.backend], "privacy": [request.privacy],
+        "rows": [typed(request.rows)], "seed": [typed(request.seed)], "holdout": [typed(request.holdout)],
         "budget": [budget_text(request.budget) if request.budget else ""],
         "refinements": list(request.refinements), "target": [_place(columns, said.target)],
     }
@@ -241,23 +242,31 @@ def _column(form: RunForm, name: str, columns: Sequence[ShownColumn]) -> ShownCo
     return None
 
 
-def read_request(form: RunForm, settings: Settings) -> RunRequest | None:
-    """What the form asks for; None where it cannot be understood, and the form says why."""
+def read_request(form: RunForm, settings: Settings, backends: Backends | None = None) -> RunRequest | None:
+    """What the form asks for; None where it cannot be understood, and the form says why.
+
+    Args:
+        form: What was typed.
+        settings: Stand in for what was left empty.
+        backends: Who may implement methods.
+    """
     values: dict[str, Any] = {
         "privacy": form.text("privacy") or settings.privacy, "refinements": tuple(form.values.get("refinements", [])),
         "rows": _number(form, "rows", whole=True), "seed": _number(form, "seed", whole=True),
         "holdout": _number(form, "holdout", whole=False, default=settings.holdout),
         "max_attempts": _number(form, "max_attempts", whole=True, default=settings.max_attempts),
-        "budget": _budget(form, settings), "method": form.text("method") or "auto", "dp": _dp(form),
+        "budget": _budget(form, settings), "method": form.text("method") or "auto",
+        "backend": form.text("backend") or "auto", "dp": _dp(form),
         "thresholds": tuple(
             t.model_copy(update={"limit": _number(form, f"limit.{t.name}", whole=False, default=t.limit)})
             for t in settings.thresholds
         ),
     }
     try:
-        method = form.method()
+        method = form.method(backends)
     except SynthloomError as error:
-        form.errors["method"] = f"{error.what} {error.do or ''}".strip()
+        told = f"{error.what} {error.do or ''}".strip().replace("`", "")
+        form.errors["backend" if form.text("backend") not in ("", "auto") else "method"] = told[:1].upper() + told[1:]
         method = None
     if method is not None:
         values["params"], wrong = read_params(method, form.params())

@@ -227,7 +227,7 @@ def _asked(found: RunRecord) -> list[tuple[str, str]]:
     """The request in words."""
     asked = found.request
     rows = [
-        ("Method", method_title(asked.method)), ("Privacy level", asked.privacy),
+        ("Method", method_title(asked.method)), ("Backend", asked.backend), ("Privacy level", asked.privacy),
         ("Rows", f"{asked.rows:,}" if asked.rows else "as many as the table"), ("Seed", str(asked.seed)),
         ("Time budget", budget_text(asked.budget) if asked.budget else "no limit"),
         ("Attempts", f"at most {asked.max_attempts}"),
