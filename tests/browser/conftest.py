@@ -10,7 +10,6 @@ import pytest
 from browser_for_tests import FLAGS, SLOW, Server, chromium, queue, upload, write_table
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-
 EXPECTED = (
     "Failed to load resource", "net::ERR_", "htmx:sendError", "htmx:afterRequest", "htmx:responseError",
     "Response Status Error Code",
