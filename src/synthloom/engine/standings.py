@@ -143,7 +143,8 @@ def recommend(standings: Sequence[Standing]) -> Recommendation | None:
         parts.append(f"{', '.join(s.label for s in nearer)} came nearer, outside the privacy limits")
     if near:
         verb = "is" if len(near) == 1 else "are"
-        parts.append(f"{', '.join(s.label for s in near)} {verb} as near within chance, so likeness and utility decided")
+        names = ", ".join(s.label for s in near)
+        parts.append(f"{names} {verb} as near within chance, so likeness and utility decided")
     if best.fit_seconds is not None:
         parts.append(f"it took {_seconds(best.fit_seconds)} to learn")
     quick = [s for s in near if s.fit_seconds is not None and best.fit_seconds is not None

@@ -43,7 +43,8 @@ def view(comparison: Comparison) -> dict[str, Any]:
         "floor": [_floor(comparison, keys) for _, keys, _ in heads],
         "absent": [s for s in comparison.standings if s.state != "measured"],
         "picture": _picture(measured, comparison) if measured else None,
-        "chapters": _chapters(measured, comparison), "names": [(s.method.replace("_", " "), s.backend) for s in measured],
+        "chapters": _chapters(measured, comparison),
+        "names": [(s.method.replace("_", " "), s.backend) for s in measured],
         "settings": [(_label(s), ", ".join(f"{k} {v}" for k, v in s.params.items()) or "defaults") for s in measured],
         "facts": _facts(comparison),
     }
