@@ -17,67 +17,24 @@ from typing import Any
 
 import pytest
 import yaml
+from deploy_for_tests import DEPLOY, OURS, PASSWORDS, ROOT, VARIABLE, last, read_compose, read_stages
 from typer.main import get_command
 
 from synthloom.cli.app import app
 from synthloom.settings import Settings, variables
 from synthloom.wiring import migrate_database
 
-ROOT = Path(__file__).parents[2]
-DEPLOY = ROOT / "deploy"
-OURS = ("web", "worker", "report")
 FOREIGN = {"FORWARDED_ALLOW_IPS": "uvicorn's", "OMP_NUM_THREADS": "NumPy's"}
-PASSWORDS = dict.fromkeys(
-    ("POSTGRES_PASSWORD", "STORE_SECRET_KEY", "REPORT_TOKEN", "SESSION_SECRET"), "0123456789abcdef" * 3,
-)
-_VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
-
-
-def filled(value: Any) -> Any:
-    """A value of compose.yaml with its variables filled in, as Docker would, from nothing but the passwords."""
-    if isinstance(value, dict):
-        return {key: filled(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [filled(item) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def fill(found: re.Match[str]) -> str:
-        name, kind, rest = found.groups()
-        if name in PASSWORDS:
-            assert kind == "?", f"{name} must be asked for"
-            return PASSWORDS[name]
-        assert kind == "-", f"{name} has no default"
-        return str(rest)
-
-    return _VARIABLE.sub(fill, value)
 
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    found: dict[str, Any] = filled(yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8")))
-    return found
+    return read_compose()
 
 
 @pytest.fixture(scope="module")
 def stages() -> dict[str, list[tuple[str, str]]]:
-    """Each stage of the Containerfile with all its instructions, those of the stages it builds on first."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    current: list[tuple[str, str]] = []
-    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
-    for line in re.sub(r"\\\n", " ", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)).splitlines():
-        if not line.strip():
-            continue
-        word, _, rest = line.partition(" ")
-        if word == "FROM":
-            base, _, name = rest.split()
-            current = found[name] = list(found.get(base, []))
-        current.append((word, rest.strip()))
-    return found
-
-
-def last(stage: list[tuple[str, str]], word: str) -> str:
-    return [rest for name, rest in stage if name == word][-1]
+    return read_stages()
 
 
 def seconds(text: str) -> int:
@@ -125,7 +82,7 @@ def test_compose_gives_all_processes_the_same_database_and_store(compose: dict[s
 def test_every_variable_of_compose_is_in_the_example() -> None:
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     example = (DEPLOY / "env.example").read_text(encoding="utf-8")
-    for name in {found[1] for found in _VARIABLE.finditer(text)}:
+    for name in {found[1] for found in VARIABLE.finditer(text)}:
         if not name.startswith("SYNTHLOOM_JWT") or name == "SYNTHLOOM_JWT_ISSUER":
             assert name in example, name
     assert set(re.findall(r"^(\w+)=$", example, re.MULTILINE)) == set(PASSWORDS), "what must be set, and only that"

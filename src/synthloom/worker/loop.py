@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
 from synthloom.domain.errors import StorageUnavailableError, SynthloomError
 from synthloom.domain.records import Claim
 from synthloom.service.logs import Bound
@@ -34,7 +36,7 @@ _HOLD_SECONDS = 3.0
 are taken: longer than the pauses between heartbeats while it is away."""
 _GIVE_UP_SECONDS = 10.0  # for telling the ledger, once all children are gone
 _STALE_SECONDS = 600.0
-_WITHHELD = frozenset({"SYNTHLOOM_DATABASE_URL", "SYNTHLOOM_JWKS_URL", "SYNTHLOOM_JWT_ISSUER"})
+_WITHHELD = frozenset({"SYNTHLOOM_JWKS_URL", "SYNTHLOOM_JWT_ISSUER"})
 
 
 class Worker:
@@ -226,7 +228,8 @@ def worker_loop(home: ServerHome, stop: threading.Event, **options: Any) -> None
 
 def for_child(settings: Settings) -> dict[str, Any]:
     """The settings as a child may know them: no database, no door; as variables' names with JSON-safe values."""
-    said = settings.model_dump(mode="json", by_alias=True)
+    hidden = {name for name, value in settings if isinstance(value, SecretStr)}  # written as JSON, they are stars
+    said = settings.model_dump(mode="json", by_alias=True, exclude=hidden)
     if settings.s3_secret_access_key is not None:
         said["SYNTHLOOM_S3_SECRET_ACCESS_KEY"] = settings.s3_secret_access_key.get_secret_value()
     return {name: value for name, value in said.items() if value is not None and name not in _WITHHELD}
