@@ -342,9 +342,9 @@ def _event(answer: Mapping[str, Any]) -> Event | None:
 
 def _last_words(stderr: str) -> str:
     """The end of standard error as a sentence; empty where nothing was said."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    lines = [line.strip() for line in stderr.splitlines() if line.strip(" ^~\t")]  # but for marks under code
     quoted = " / ".join(lines[-_QUOTED_LINES:])[-_QUOTED:]
-    return f" It last wrote: {quoted}" if quoted else ""
+    return f" It last wrote: {quoted}{'' if quoted.endswith('.') else '.'}" if quoted else ""
 
 
 def _how(returncode: int | None) -> str:

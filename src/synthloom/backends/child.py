@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 STDERR_KEPT = 64 * 1024
 """Bytes of standard error that are kept, the last ones."""
@@ -137,8 +137,9 @@ class Child:
         listener.start()
         self._threads.append(listener)
         if process.stdout is not None:
-            for line in _lines(process.stdout.fileno()):
-                self._take(line)
+            with process.stdout:
+                for line in _lines(process.stdout.fileno()):
+                    self._take(line)
         process.wait()
         listener.join(_GRACE)
         self.answers.put(Ended())
@@ -171,27 +172,17 @@ class Child:
     def _hear_stderr(self, process: subprocess.Popen[bytes]) -> None:
         if process.stderr is None:
             return
-        while True:
-            try:
-                piece = os.read(process.stderr.fileno(), _BIG)
-            except (OSError, ValueError):  # closed by `kill`, which waited for us long enough
-                return
-            if not piece:
-                return
-            with self._lock:
-                self._stderr += piece
-                del self._stderr[:-STDERR_KEPT]
+        with process.stderr:
+            while piece := os.read(process.stderr.fileno(), _BIG):
+                with self._lock:
+                    self._stderr += piece
+                    del self._stderr[:-STDERR_KEPT]
 
     def _close(self) -> None:
         process = self._process
-        if process is not None:
-            streams: list[IO[bytes] | None] = [process.stdin]
-            if not any(thread.is_alive() for thread in self._threads):  # else a thread would read what opens next
-                streams += [process.stdout, process.stderr]
-            for stream in streams:
-                if stream is not None:
-                    with suppress(OSError):  # a last line that nobody reads any more
-                        stream.close()
+        if process is not None and process.stdin is not None:
+            with suppress(OSError):  # a last line that nobody reads any more
+                process.stdin.close()
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
@@ -201,10 +192,7 @@ def _lines(descriptor: int) -> Iterator[bytes | None]:
     """Lines as they come; None for one that is too long, of which no more is kept than the limit."""
     kept, too_long = bytearray(), False
     while True:
-        try:
-            piece = os.read(descriptor, _BIG)
-        except OSError:  # closed by `kill`
-            return
+        piece = os.read(descriptor, _BIG)
         if not piece:
             return
         *whole, rest = piece.split(b"\n")

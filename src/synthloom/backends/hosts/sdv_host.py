@@ -105,14 +105,29 @@ def sample(context: Any, payload: dict[str, Any]) -> Result:
     context.listen_to_loops("sample")
     n, seed = int(payload["n"]), int(payload.get("seed", 0)) % _MAX_SEED
     _seed(seed)
+    for part in (plugin, getattr(plugin, "_context_synthesizer", None)):
+        if part is not None:
+            _seed_drawing(part, seed)
     if hasattr(plugin, "_context_synthesizer"):
         drawn = plugin.sample_sequences(num_sequences=max(math.ceil(n / context.state["length"]), 1))
     else:
-        plugin._set_random_state(seed)  # else every first drawing is the same
         drawn = plugin.sample(num_rows=max(n, 1))
     table = drawn[TABLE][context.state["columns"]].head(n).reset_index(drop=True)
     context.progress("sample", 1.0)
     return {"rows": len(table)}, {"synthetic": table}
+
+
+def _seed_drawing(synthesizer: Any, seed: int) -> None:
+    """Let drawing begin from a seed: SDV's models and its encoders of columns have random states of their own."""
+    import numpy as np
+
+    synthesizer._data_processor.reset_sampling()  # numbers of keys begin anew
+    if hasattr(synthesizer, "_set_random_state"):
+        synthesizer._set_random_state(seed)
+    transformers = synthesizer._data_processor._hyper_transformer._transformers_sequence
+    for position, transformer in enumerate(transformers):
+        state = np.random.RandomState((seed + position + 1) % _MAX_SEED)
+        transformer.set_random_state(state, "reverse_transform")
 
 
 def _metadata(payload: dict[str, Any], train: Any) -> Any:
