@@ -23,10 +23,11 @@ import psycopg
 
 _PATIENCE = 60
 _OPTIONS = (
-    # nothing here must survive a power cut, but all of it a crash of the server
-    "fsync=off", "full_page_writes=off", "shared_buffers=32MB", "max_connections=120",
-    "autovacuum=off", "listen_addresses=127.0.0.1", "jit=off", "log_min_messages=fatal", "max_wal_size=256MB",
+    "shared_buffers=32MB", "max_connections=120", "listen_addresses=127.0.0.1", "jit=off", "log_min_messages=fatal",
+    "max_wal_size=256MB",
 )
+_FORGETFUL = ("fsync=off", "full_page_writes=off", "autovacuum=off")
+"""Nothing in tests must survive a power cut, but all of it a crash of the server."""
 # ends the server when this side of the pipe is closed, so also when the tests are killed
 _GUARD = 'trap "" INT; "$@" & server=$!; read -r _; kill -INT $server; wait $server'
 
@@ -34,11 +35,15 @@ _GUARD = 'trap "" INT; "$@" & server=$!; read -r _; kill -INT $server; wait $ser
 class Postgres:
     """A server with an empty cluster in a temporary folder.
 
+    Args:
+        durable: Whether it writes to the disk for good, as in production; tests need not.
+
     Attributes:
         port: Its port on 127.0.0.1; stays the same over restarts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self._options = _OPTIONS if durable else (*_OPTIONS, *_FORGETFUL)
         self._user = "nobody" if os.name == "posix" and os.geteuid() == 0 else None
         self._folder = Path(tempfile.mkdtemp(prefix="synthloom-postgres-"))
         self._folder.chmod(0o755)
@@ -58,7 +63,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        options = [part for option in (*_OPTIONS, f"port={self.port}") for part in ("-c", option)]
+        options = [part for option in (*self._options, f"port={self.port}") for part in ("-c", option)]
         command = ["sh", "-c", _GUARD, "guard", str(self._bin / "postgres"), "-D", str(self._data), "-k",
                    str(self._data), *options]
         with (self._folder / "log").open("ab") as log:
@@ -137,9 +142,9 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[Postgres]:
+def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
     """A server that runs until the end of the block."""
-    server = Postgres()
+    server = Postgres(durable=durable)
     try:
         server.start()
         yield server

@@ -77,6 +77,38 @@ def test_a_full_disk_is_said_and_leaves_the_database_whole(sqlite_url):
     ledger.close()
 
 
+def test_commits_reach_the_disk_together_and_before_anybody_hears_of_them(sqlite_url):
+    ledger = SqlLedger(sqlite_url)
+    flusher, syncs = ledger._database._flusher, []
+    sync, commits = flusher._sync, []
+
+    def slow():
+        syncs.append(len(commits))
+        time.sleep(0.05)
+        sync()
+
+    flusher._sync = slow
+    heard = []
+
+    def work(number):
+        ledger.note("a", "local", f"act.{number}")
+        heard.append(len(syncs))
+
+    sa.event.listen(ledger._database.engine, "commit", lambda _: commits.append(1))
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ledger.audit("a")) == 16
+    assert min(heard) >= 1
+    assert 1 <= len(syncs) < 16
+    before = len(syncs)
+    assert ledger.claim("worker", 30) is None  # nothing to write, nothing to sync
+    assert len(syncs) == before
+    ledger.close()
+
+
 def test_a_damaged_file_is_said(sqlite_url):
     path = sqlite_url.removeprefix("sqlite:///")
     with open(path, "r+b") as file:

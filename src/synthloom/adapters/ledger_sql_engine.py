@@ -1,12 +1,10 @@
 """How a ledger reaches its database: one engine, transactions that are tried again where that is safe, plain errors.
 
-SQLite is opened in WAL mode with full durability; a transaction that writes begins as IMMEDIATE. How PostgreSQL is
-opened stands in `ledger_sql_postgres`.
+How each kind is opened stands in `ledger_sql_sqlite` and `ledger_sql_postgres`.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -20,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
-from synthloom.adapters.ledger_common import dumps
+from synthloom.adapters.ledger_sql_sqlite import WRITES, Flusher, make_sqlite_engine, noticing_changes
 from synthloom.adapters.ledger_sql_tables import UtcTime
 from synthloom.domain.errors import MissingDependencyError, StorageUnavailableError, UsageError
 
@@ -28,7 +26,6 @@ T = TypeVar("T")
 
 _TRIES = 6
 """How often a transaction is begun that the database broke off to resolve a deadlock."""
-_WRITES = "synthloom_writes"
 _MIGRATE = "Make a backup, then run `synthloom migrate`."
 
 _SQLITE_WAIT = 10.0
@@ -51,6 +48,7 @@ class Database:
         self.name = _shown(self.url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._turn = threading.Lock()
+        self._flusher = Flusher(str(self.url.database))
         self._checks: list[Callable[[Connection], None]] = []
         self._checked = False
         self._connect: Callable[[], Any]
@@ -64,8 +62,16 @@ class Database:
         """
         if not self.is_sqlite:
             return self._transact(work, self.engine)
+
+        def watched(tx: Connection) -> tuple[T, list[bool]]:
+            with noticing_changes(tx) as changed:
+                return work(tx), changed
+
         with self._turn:  # threads take turns here; SQLite itself lets them wait by sleeping, in no order
-            return self._transact(work, self.engine.execution_options(**{_WRITES: True}))
+            found, changed = self._transact(watched, self.engine.execution_options(**{WRITES: True}))
+        if any(changed):
+            self._flush()
+        return found
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, run in one transaction that changes nothing. Raises as `write` does."""
@@ -145,6 +151,12 @@ class Database:
                 time.sleep(0.01 * 2**number)
         raise AssertionError
 
+    def _flush(self) -> None:
+        try:
+            self._flusher.flush()
+        except OSError as error:
+            raise self._unavailable(f"what was written may not last: {error.strerror}.") from error
+
     def _check(self, tx: Connection) -> None:
         if not self._checked:
             for check in self._checks:
@@ -152,18 +164,10 @@ class Database:
             self._checked = True
 
     def _sqlite(self) -> Engine:
-        path = self.url.database or ""
-        try:  # for nobody else's eyes
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        try:
+            return make_sqlite_engine(self.url, _SQLITE_WAIT)
         except OSError as error:
             raise self._unavailable(f"the file cannot be opened: {error.strerror}.") from error
-        engine = sa.create_engine(
-            self.url, connect_args={"timeout": _SQLITE_WAIT}, json_serializer=dumps, hide_parameters=True,
-            pool_size=8, max_overflow=56, pool_timeout=_SQLITE_WAIT,
-        )
-        sa.event.listen(engine, "connect", _open_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
-        return engine
 
     def _postgres(self) -> Engine:
         from synthloom.adapters.ledger_sql_postgres import make_postgres_engine
@@ -235,26 +239,6 @@ def _shown(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return f"{url.database} at {url.host or 'the local socket'}"
-
-
-def _open_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # SQLAlchemy begins and ends transactions, not the driver
-    # a second process that opens a new file at the same moment holds it for an instant, and no busy timeout covers that
-    for number in range(50):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or number == 49:
-                raise
-            time.sleep(0.02)
-    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _sqlstate(error: sa.exc.DBAPIError) -> str | None:
