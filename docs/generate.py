@@ -337,6 +337,62 @@ def _routes() -> str:
     return table(("route", "scope", "does"), rows)
 
 
+# Backends ------------------------------------------------------------------------------------------------------------
+
+
+def _backend_methods(backend: str) -> str:
+    from synthloom.backends.names import PLUGINS, UNSERVED
+
+    reported = _reported()[backend]
+    rows = []
+    for name, plugin in PLUGINS[backend].items():
+        loads = "" if name in reported else " It does not load in the release that is installed."
+        claim = f" {plugin.claim}" if plugin.claim else ""
+        aliases = ", ".join(f"`{a}`" for a in plugin.aliases)
+        rows.append((f"`{backend}:{name}`", aliases, f"{plugin.title}. {plugin.summary}{claim}{loads}"))
+    for name, part in reported.items():
+        if part["kind"] in UNSERVED:
+            rows.append((f"`{backend}:{name}`", "", f"Not served: {UNSERVED[part['kind']]}."))
+    return table(("method", "also called", "what it is"), rows)
+
+
+def _parameter_names(method: str) -> str:
+    """What each maker of a method calls a parameter, for every name that any of them knows."""
+    from synthloom.backends.names import OURS, PLUGINS
+    from synthloom.methods.synonyms import all_names
+    from synthloom.registry import methods
+
+    makers: dict[str, tuple[list[str], Any, Any]] = {}
+    if method in methods():
+        own = methods()[method]
+        makers["native"] = (list(own.Params.model_fields), own.meanings, own.lacks)
+    for backend, plugins in PLUGINS.items():
+        if method in plugins and method in _reported()[backend]:
+            own_names = [n for n in _reported()[backend][method]["params"] if n not in OURS]
+            makers[backend] = (own_names, plugins[method].meanings, plugins[method].lacks)
+    known = {who: all_names(own, meanings) for who, (own, meanings, _) in makers.items()}
+    rows = []
+    for name in sorted({n for found in known.values() for n in found} | {n for m in makers.values() for n in m[2]}):
+        cells = []
+        for who, (_, _, lacks) in makers.items():
+            own = known[who].get(name, ())
+            cells.append(", ".join(f"`{o}`" for o in own) or (f"none: {lacks[name]}" if name in lacks else ""))
+        rows.append((f"`{name}`", *cells))
+    return table(("name", *makers), rows)
+
+
+def _synthcity_metrics() -> str:
+    from synthloom.backends.evaluators import EVALUATORS
+
+    rows = [(f"`{e.key}`", e.title, e.explanation, e.direction.value) for e in EVALUATORS]
+    return table(("key", "title", "says", "better"), rows)
+
+
+def _reported() -> dict[str, dict[str, Any]]:
+    """What the plugins of the pinned releases say of themselves, as found when they were installed."""
+    return dict(json.loads((DOCS / "data" / "backend-parameters.json").read_text("utf-8")))
+
+
 # Python --------------------------------------------------------------------------------------------------------------
 
 
@@ -424,7 +480,8 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "methods": _methods, "method": _method, "metrics": _metrics, "metric-details": _metric_details,
     "thresholds": _thresholds, "settings": _settings, "command": _command, "errors": _errors,
     "schema-keys": _schema_keys, "report-keys": _report_keys, "missing": _missing, "limits": _limits,
-    "refinements": _refinements, "routes": _routes, "api": _api,
+    "backend-methods": _backend_methods, "parameter-names": _parameter_names,
+    "synthcity-metrics": _synthcity_metrics, "refinements": _refinements, "routes": _routes, "api": _api,
 }
 
 

@@ -80,7 +80,6 @@ SYNTHCITY: Mapping[str, Plugin] = {
         "Robust TVAE", "TVAE with a divergence that outliers move less.", meanings=_BOTH_CODERS, lacks=_LAYERS,
         choosable=True,
     ),
-    "syn_seq": Plugin("Sequential trees", "Each column from a tree on those before it."),
     "great": Plugin("GReaT", "A language model writes rows; it loads weights from the network."),
     "goggle": Plugin("GOGGLE", "A graph network over columns.", meanings={"lr": ("learning_rate",)}),
     "adsgan": Plugin(

@@ -16,7 +16,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "size of the noise or of the latent space": (
         "embedding_dim", "latent_dim", "noise_dim", "noise", "latent", "n_units_embedding",
     ),
-    "units of a hidden layer": ("width", "hidden_dim", "n_units_hidden", "dim_hidden"),
+    "units of a hidden layer": ("width", "hidden_dim", "n_units_hidden"),
     "hidden layers": ("depth", "n_layers_hidden", "num_layers", "n_layers"),
     "steps of noise": ("num_timesteps", "timesteps", "n_timesteps"),
     "modes of a column of numbers": (
