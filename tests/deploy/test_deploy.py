@@ -42,6 +42,12 @@ def seconds(text: str) -> int:
     return int(text[:-1])
 
 
+def megabytes(service: dict[str, Any]) -> int:
+    text = service["deploy"]["resources"]["limits"]["memory"]
+    assert text.endswith("g")
+    return int(text[:-1]) * 1024
+
+
 def parses(words: list[str]) -> None:
     """A command line that the command line takes: an unknown command or option raises."""
     command: Any = get_command(app)
@@ -119,9 +125,14 @@ def test_only_the_page_is_published_and_only_on_loopback(compose: dict[str, Any]
 def test_a_worker_has_time_to_drain_and_memory_for_its_runs(compose: dict[str, Any]) -> None:
     worker = compose["services"]["worker"]
     assert seconds(worker["stop_grace_period"]) > int(worker["environment"]["SYNTHLOOM_DRAIN_SECONDS"])
-    memory = worker["deploy"]["resources"]["limits"]["memory"]
     slots = int(worker["environment"]["SYNTHLOOM_WORKER_SLOTS"])
-    assert int(memory[:-1]) * 1024 > slots * int(worker["environment"]["SYNTHLOOM_RUN_MEMORY_MB"])
+    assert megabytes(worker) > slots * int(worker["environment"]["SYNTHLOOM_RUN_MEMORY_MB"])
+
+
+def test_what_reads_strangers_files_fits_its_container(compose: dict[str, Any]) -> None:
+    for name in ("web", "report"):
+        service = compose["services"][name]
+        assert megabytes(service) > int(service["environment"]["SYNTHLOOM_READ_MEMORY_MB"]), name
 
 
 # images --------------------------------------------------------------------------------------------------------------
