@@ -16,6 +16,7 @@ from synthloom.cli.scorecard import failed_verdicts, print_scorecard
 from synthloom.cli.work import perform
 from synthloom.domain.budget import budget_text
 from synthloom.domain.event import Cancelled, Emit
+from synthloom.service.tracker import weights_for
 from synthloom.wiring import Home, backends, local_home, settings
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def run(
             cancelled=cancelled,
         )
 
-    done = perform(job, make_display(quiet=quiet, weights=_weights(request)), home.close)
+    done = perform(job, make_display(quiet=quiet, weights=weights_for(request)), home.close)
     return _answer(done, home, folder, require_verdicts=require_verdicts)
 
 
@@ -137,15 +138,6 @@ def _answer(done: Finished, home: Home, folder: Path, *, require_verdicts: bool)
         },
         show=show, notices=done.notices, error=error, exit_code=VERDICT_EXIT if error else 0,
     )
-
-
-def _weights(request: RunRequest) -> dict[str, float]:
-    """How long steps take against each other, where a budget says something about it."""
-    if request.budget is None:
-        return {}
-    if request.method == "auto":  # cheap methods need a part of it only
-        return {"plan": request.budget / 4, "fit": max(5.0, request.budget / 8)}
-    return {"fit": max(5.0, request.budget)}
 
 
 def report_summary(report: Any) -> dict[str, Any]:

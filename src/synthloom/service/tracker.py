@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from synthloom.domain import event as ev
+from synthloom.domain.run import RunRequest
 
 TITLES = {
     "read": "Reading the table", "infer": "Understanding the columns", "split": "Setting rows aside",
@@ -21,8 +22,22 @@ WEIGHTS = {
 }
 """How long steps take against each other, roughly, on tables of a few ten thousand rows: for the estimate only."""
 
+_NETS = 120.0  # seconds that a net learns on such tables
+
 LOOP = ("fit", "sample", "refine", "measure", "verdict")
 """Steps that each attempt goes through."""
+
+
+def weights_for(request: RunRequest) -> dict[str, float]:
+    """How long steps take against each other, where a request says something about it; over `WEIGHTS`."""
+    if request.budget is None:
+        from synthloom.registry import methods
+
+        named = methods().get(request.method)
+        return {"fit": _NETS} if named is not None and named.info.needs == "neural" else {}
+    if request.method == "auto":  # cheap methods need a part of it only
+        return {"plan": request.budget / 4, "fit": max(5.0, request.budget / 8)}
+    return {"fit": max(5.0, request.budget)}
 
 
 class Tracker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -15,7 +15,7 @@ from markupsafe import Markup
 from synthloom.domain import event as ev
 from synthloom.domain.records import RunRecord, StampedEvent
 from synthloom.domain.run import RunStatus
-from synthloom.service.tracker import LOOP, TITLES, Tracker
+from synthloom.service.tracker import LOOP, TITLES, Tracker, weights_for
 
 StepState = Literal["waiting", "active", "done", "stopped"]
 
@@ -80,6 +80,7 @@ class Live:
         current: The running step.
         attempt: Which one is running, from 1.
         delivery: Which worker's turn it is, from 1; 0 before the first.
+        weights: How long steps take against each other, where that is known.
     """
 
     last: int = 0
@@ -90,9 +91,11 @@ class Live:
     attempt: int = 1
     delivery: int = 0
 
+    weights: Mapping[str, float] = field(default_factory=dict)
+
     def __post_init__(self) -> None:
         self._now = datetime.now(UTC)
-        self._tracker = Tracker(clock=self._clock)
+        self._tracker = Tracker(clock=self._clock, weights=self.weights)
 
     def take(self, stamped: StampedEvent) -> None:
         """Account for the next event."""
@@ -166,7 +169,7 @@ class Live:
             told = f"Begun again by another worker, as the first was lost (time {stamped.delivery})."
             self._say(Line(stamped.at, "worker", told))
         self.delivery, self.steps, self.losses, self.current, self.attempt = stamped.delivery, _fresh(), [], None, 1
-        self._tracker = Tracker(clock=self._clock)
+        self._tracker = Tracker(clock=self._clock, weights=self.weights)
 
     def _start(self, event: ev.StepStarted, at: datetime) -> None:
         if event.step not in self.steps:
@@ -203,7 +206,7 @@ class LiveBook:
         """A run's state by its newest event. The tenant of `run` must be the caller's."""
         key = (run.tenant, run.run_id)
         with self._lock:
-            live = self._held.setdefault(key, Live())
+            live = self._held.setdefault(key, Live(weights=weights_for(run.request)))
             self._held.move_to_end(key)
             while len(self._held) > self._most:
                 self._held.popitem(last=False)
