@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from synthloom.domain.report import Associations
 from synthloom.domain.schema import Column
 from synthloom.tables.canonical import labels_to_codes, to_float
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 MAX_COLUMNS = 40
 MAX_ROWS = 20_000
@@ -85,11 +88,13 @@ def _grouped(labels: pd.Series, groups: np.ndarray) -> np.ndarray:
 
 def _onehot(codes: Sequence[np.ndarray]) -> tuple[sparse.csr_matrix, np.ndarray]:
     """All label columns side by side as 0/1 (n, Σ groups), and where each starts (one more than columns)."""
+    from scipy.sparse import csr_matrix  # only where a report is built: pages that show one do without
+
     starts = np.concatenate([[0], np.cumsum([int(c.max(initial=0)) + 1 for c in codes])])
     rows = [np.flatnonzero(c >= 0) for c in codes]
     places = np.concatenate([c[r] + s for c, r, s in zip(codes, rows, starts[:-1], strict=True)])
     every = np.concatenate(rows)
-    return sparse.csr_matrix((np.ones(len(every)), (every, places)), shape=(len(codes[0]), int(starts[-1]))), starts
+    return csr_matrix((np.ones(len(every)), (every, places)), shape=(len(codes[0]), int(starts[-1]))), starts
 
 
 def _correlations(z: np.ndarray) -> np.ndarray:
