@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import json
 import os
 import signal
@@ -171,6 +172,22 @@ def test_nothing_is_left_when_a_session_is_closed(open_session: Open, tmp_path: 
     assert list((tmp_path / "private").iterdir()) == []
     with pytest.raises(BackendError, match="session has ended"):
         session.call("echo")
+
+
+def test_a_session_that_is_forgotten_ends(bare_python: Path, tmp_path: Path) -> None:
+    host = Path(__file__).with_name("mischief_host.py")
+    session = Session("sdv", Limits(), folder=tmp_path, python=bare_python, host=host).__enter__()
+    session.call("echo")
+    del session
+    gc.collect()
+    assert wait_for(lambda: list(tmp_path.iterdir()) == [], 2.0)
+
+
+def test_time_between_calls_does_not_count(open_session: Open) -> None:
+    session = open_session(backend_seconds=3)
+    session.call("count")
+    time.sleep(3)
+    assert session.call("count").result["count"] == 2
 
 
 # --- what goes wrong over there --------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import shutil
 import signal
 import tempfile
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,11 +79,13 @@ class Session:
 
     The child sees a private folder (its home, caches, temporary files and working directory), a minimal environment,
     and nothing of ours. It and all it has started are gone within a second when `cancelled` turns true, when the
-    session's time or memory is used up, when the session is closed, and when our own process ends, however it ends.
+    session's time or memory is used up, when the session is closed or forgotten, and when our own process ends, however
+    it ends.
 
     Args:
         name: The backend.
-        settings: Where its interpreter is, and the session's limits of time and memory. Time runs from `__enter__`.
+        settings: Where its interpreter is, and the session's limits of memory and of time, which runs while it is
+            called.
         folder: A folder in which the private one is made; None: the system's temporary folder.
         threads: Threads that the backend's libraries may use; None: as in this process.
         python: Another interpreter than the installed one.
@@ -120,9 +123,10 @@ class Session:
         self._host = host or self._spec.host
         self._folder: Path | None = None
         self._child: Child | None = None
-        self._deadline = 0.0
+        self._left = settings.backend_seconds
         self._calls = 0
         self._peak = 0.0
+        self._end: weakref.finalize[..., Session] | None = None
 
     @property
     def peak_memory_mb(self) -> float:
@@ -136,18 +140,21 @@ class Session:
                 do="On Windows, use it under WSL, or choose the backend native.",
             )
         python = self._python or interpreter(self.name, self._settings)
+        child: Child | None = None
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="synthloom-", dir=self._base)).resolve()
             for part in ("home", "cache", "tmp", "work"):
                 (self._folder / part).mkdir()
-            self._child = Child(self._command(python), self._folder / "work", self._environment(self._folder))
+            child = Child(self._command(python), self._folder / "work", self._environment(self._folder))
         except OSError as error:
-            self.close()
+            if self._folder is not None:
+                _end(child, self._folder)
             raise AttemptError(
                 f"it could not be started: {error.strerror or error}.", where=self._where(), kind="start",
                 do=f"See whether it is whole: synthloom backends check {self.name}",
             ) from error
-        self._deadline = time.monotonic() + self._settings.backend_seconds
+        self._child = child
+        self._end = weakref.finalize(self, _end, child, self._folder)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -155,12 +162,9 @@ class Session:
 
     def close(self) -> None:
         """End the child and remove its folder; nothing happens a second time."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
-        folder, self._folder = self._folder, None
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)  # its watcher may be removing it at the same time
+        self._child = None
+        if self._end is not None:
+            self._end()
 
     def call(
         self, action: str, payload: Mapping[str, Any] | None = None, tables: Mapping[str, pd.DataFrame] | None = None,
@@ -187,6 +191,7 @@ class Session:
             raise BackendError("its session has ended.", where=self._where(), do="Begin a new attempt.")
         self._calls += 1
         call = folder / f"call-{self._calls:04d}"
+        began = time.monotonic()
         try:
             self._write_request(call, action, payload or {}, tables or {})
             child.send(call.name)
@@ -202,6 +207,7 @@ class Session:
             self.close()
             raise
         finally:
+            self._left -= time.monotonic() - began
             shutil.rmtree(call, ignore_errors=True)
 
     # --- what goes in
@@ -244,12 +250,12 @@ class Session:
 
     def _wait(self, child: Child, action: str, call: str, emit: Emit, cancelled: Cancelled) -> dict[str, Any]:
         """The call's last answer; the child is measured and judged while it works."""
-        measured = 0.0
+        measured, deadline = 0.0, time.monotonic() + self._left
         while True:
             now = time.monotonic()
             if cancelled():
                 raise CancelledError("the backend was stopped.", where=self._where(action))
-            if now >= self._deadline:
+            if now >= deadline:
                 raise self._too_long(action)
             if now - measured >= _MEMORY_TICK:
                 measured = now
@@ -324,6 +330,13 @@ class Session:
             f"{self._spec.title} used {used}.", where=self._where(action),
             do="Let it learn fewer rows or columns, or raise SYNTHLOOM_BACKEND_MEMORY_MB.",
         )
+
+
+def _end(child: Child | None, folder: Path) -> None:
+    """End a session's process and remove its folder."""
+    if child is not None:
+        child.kill()
+    shutil.rmtree(folder, ignore_errors=True)  # its watcher may be removing it at the same time
 
 
 def _event(answer: Mapping[str, Any]) -> Event | None:
