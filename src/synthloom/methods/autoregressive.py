@@ -24,7 +24,7 @@ from synthloom.domain.schema import Schema
 from synthloom.methods._forest import Settings as TreeSettings
 from synthloom.methods._nets.params import NeuralParams, require_torch
 from synthloom.methods._opening import open_codec
-from synthloom.methods._trees import TreeSequence, drawing_order, scaled
+from synthloom.methods._trees import TreeSequence, drawing_order
 from synthloom.methods.contract import Arrays, Conditions, Method, MethodInfo, MethodParams
 from synthloom.tables.conditions import put_in
 from synthloom.tables.encode import TableCodec, stop_if
@@ -52,7 +52,7 @@ class AutoregressiveParams(NeuralParams):
     min_support: int = Field(10, ge=2, le=1000, description="No released value rests on fewer records (k).")
     width: int = Field(256, ge=8, le=8192, description="Width of the hidden layers.")
     blocks: int = Field(2, ge=0, le=32, description="Residual blocks.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units left out in each training step.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Share of hidden units left out in each training step.")
     in_order: float = Field(
         0.5, ge=0, le=1, description="Share of training rows that are seen in drawing order, the others in any: lower "
         "is sharper under conditions and in imputing, higher in whole rows."
@@ -69,7 +69,9 @@ class AutoregressiveParams(NeuralParams):
     )
     trees: int = Field(5, ge=1, le=200, description="Trees per column.")
     leaf_floor: int = Field(10, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
-    shrinkage: float = Field(1.0, ge=0, le=4, description="How strongly leaves are pulled to their parents; see cart.")
+    shrinkage: float = Field(
+        1.6, ge=0, le=4, description="How strongly leaves are pulled to their parents where chance explains them."
+    )
     order: Literal["cardinality"] | tuple[str, ...] = Field(
         "cardinality", description="Drawing order: fewest distinct values first, or the columns' names in order."
     )
@@ -95,9 +97,9 @@ class Autoregressive(Method[AutoregressiveParams]):
     def privacy_params(cls, level: PrivacyLevel) -> dict[str, Any]:
         """The support, leaf floor, shrinkage and dropout of each level."""
         return {
-            "low": {"min_support": 5, "leaf_floor": 5, "shrinkage": 0.6, "dropout": 0.05},
-            "default": {"min_support": 10, "leaf_floor": 10, "shrinkage": 1.0, "dropout": 0.1},
-            "high": {"min_support": 25, "leaf_floor": 50, "shrinkage": 1.6, "dropout": 0.3},
+            "low": {"min_support": 5, "leaf_floor": 5, "shrinkage": 1.0, "dropout": 0.1},
+            "default": {"min_support": 10, "leaf_floor": 10, "shrinkage": 1.6, "dropout": 0.2},
+            "high": {"min_support": 25, "leaf_floor": 50, "shrinkage": 2.5, "dropout": 0.35},
         }[level]
 
     def fit(
@@ -144,7 +146,7 @@ class Autoregressive(Method[AutoregressiveParams]):
             fraction = min(0.05 + 0.1 * done / of, 0.15)
             emit(Progress(step="fit", fraction=fraction, message=f"{done} of {of} forests grown"))
 
-        settings = scaled(TreeSettings(params.trees, params.leaf_floor, params.shrinkage), len(codes))
+        settings = TreeSettings(params.trees, params.leaf_floor, params.shrinkage)
         self._trees = TreeSequence.grow(
             self._codec, codes, self._order, settings, rng=rng, cancelled=cancelled, tell=tell
         )
