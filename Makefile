@@ -18,11 +18,12 @@ ARGS ?=
 PYTEST_ARGS ?=
 OUT ?=
 
-.PHONY: help run test test-browser test-backends check lint docs clean
+.PHONY: help run serve test test-browser test-backends check lint docs clean
 
 help:
 	@echo "make run              synthetic twin of a clinical table, with its report, into results/gbsg2"
 	@echo "make run DATA=my.csv  the same for your own table (ARGS=\"--rows 500\" passes options on, OUT=dir names the folder)"
+	@echo "make serve            the web page and the API for this machine, with nothing to set up (ARGS=\"--port 8001\")"
 	@echo "make test             the tests"
 	@echo "make test-browser     the tests of the web page, in Chromium (on Debian, as root, it is installed where it is missing)"
 	@echo "make test-backends    the tests that need SynthCity and SDV; installs them first (some 13 GB on disk)"
@@ -42,10 +43,15 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
+$(VENV)/.installed-server: $(VENV)/.made pyproject.toml
+	@echo "Installing synthloom with its server into $(VENV) (a minute or two the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[server]"
+	@touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-dev: $(VENV)/.made pyproject.toml
 	@echo "Installing synthloom with its development tools into $(VENV) (a few minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
-	@touch $@ $(VENV)/.installed
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-server
 
 # --- the two commands --------------------------------------------------------------------------------------------
 
@@ -64,6 +70,10 @@ run: $(VENV)/.installed
 	@$(BIN)/python scripts/check_pango.py
 	@$(BIN)/synthloom run "$(DATA)" $(if $(OUT),--out "$(OUT)") $(ARGS)
 endif
+
+serve: $(VENV)/.installed-server
+	@$(BIN)/python scripts/check_pango.py
+	@exec $(BIN)/synthloom serve --open $(ARGS)
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python scripts/check_pango.py

@@ -139,6 +139,18 @@ def test_a_port_in_use_and_an_open_door_are_one_clear_error(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir()), "nothing was begun"
 
 
+@pytest.mark.parametrize("words", [["serve"], ["report-service"], ["keys", "create", "--name", "x"]])
+def test_without_the_extra_it_says_what_to_install(words: list[str], tmp_path: Path) -> None:
+    program = "import sys; sys.modules['fastapi'] = None; from synthloom.cli import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words, "--json"], env=os.environ | {"SYNTHLOOM_HOME": str(tmp_path)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (5, "missing_dependency")
+    assert "pip install 'synthloom[server]'" in error["do"]
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.4", "example.org", "127.0.0.1.example.org"])
 def test_an_open_door_to_elsewhere_is_refused(host: str) -> None:
     with pytest.raises(UsageError):

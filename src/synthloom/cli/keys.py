@@ -9,8 +9,9 @@ import typer
 
 from synthloom.cli import options as opt
 from synthloom.cli.output import Answer
+from synthloom.cli.serve import need_web
 from synthloom.domain.records import LOCAL_TENANT
-from synthloom.wiring import need_server, server_home, settings
+from synthloom.wiring import server_home, settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +38,7 @@ def create(
     debug: opt.DebugOption = False,
 ) -> Answer:
     """Make an API key. The secret is printed this once and kept nowhere."""
-    need_server()
+    need_web()
     from synthloom.http.auth import create_key
 
     home = server_home(settings())

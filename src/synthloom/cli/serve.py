@@ -47,7 +47,7 @@ def serve(
 ) -> Answer:
     """Serve the page and the API. With nothing set, for this machine alone: SQLite and files in SYNTHLOOM_HOME."""
     chosen = settings()
-    _need_web()
+    need_web()
     _stay_small()
     from synthloom.http.server import check_exposure, listen
 
@@ -83,7 +83,7 @@ def report_service(
 ) -> Answer:
     """Draw PDFs for servers that name this one in SYNTHLOOM_REPORT_SERVICE: report.json in, report.pdf out."""
     chosen = settings()
-    _need_web()
+    need_web()
     from synthloom.http.report_service import create_report_app
     from synthloom.http.server import check_exposure, listen
 
@@ -152,7 +152,8 @@ def _stay_small() -> None:
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
-def _need_web() -> None:
+def need_web() -> None:
+    """MissingDependencyError where the extra `server` is not installed, or not whole."""
     need_server()
     for module in ("fastapi", "uvicorn", "jwt", "prometheus_client", "python_multipart"):
         if importlib.util.find_spec(module) is None:
