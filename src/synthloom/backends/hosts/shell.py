@@ -155,7 +155,8 @@ def _limit(data_limit_mb: int) -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if data_limit_mb > 0 and sys.platform.startswith("linux"):
+    gpu = os.path.exists("/dev/nvidiactl")  # its driver reserves far more than it uses
+    if data_limit_mb > 0 and sys.platform.startswith("linux") and not gpu:
         size = data_limit_mb * 1024 * 1024
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
