@@ -108,8 +108,8 @@ def find_python(spec: Spec, wanted: str | Path | None) -> Path:
             return Path(path)
     raise BackendError(
         f"{spec.title} {spec.version} runs on Python {needs}, and none was found here.", where=f"backend {spec.name}",
-        do="Install one with its modules venv and ensurepip (Debian: python3.11-venv), and name it with --python if it is "
-        "not on the PATH.",
+        do="Install one with its modules venv and ensurepip (Debian: python3.11-venv), and name it with --python if it "
+        "is not on the PATH.",
     )
 
 
