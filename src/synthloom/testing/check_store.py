@@ -38,7 +38,7 @@ MEMORY_LIMIT = 64 << 20
 
 _MB = 1 << 20
 _SEVERAL_PARTS = 20 * _MB
-_PATIENCE = 60.0
+_PATIENCE = 120.0
 
 
 class _Broken(Exception):  # noqa: N818  # found, not raised at anybody
