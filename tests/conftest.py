@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from postgres_for_tests import Postgres, running_postgres
 
 
