@@ -34,9 +34,9 @@ def show_method(_caller: Reader, name: MethodName) -> MethodList:
 
 
 @router.get("/v1/backends", tags=["methods"], responses=COMMON)
-def list_backends(_caller: Reader) -> BackendList:
+def list_backends(request: Request, _caller: Reader) -> BackendList:
     """The backends, in the order in which `auto` looks through them."""
-    return BackendList(backends=tuple(backend_list()))
+    return BackendList(backends=tuple(backend_list(service_of(request).backends)))
 
 
 @router.get("/health/live", tags=["server"])

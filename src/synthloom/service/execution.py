@@ -60,8 +60,9 @@ def carry_out(
 
 def _settlement(kept: Finished, model_key: str | None) -> Settlement:
     report = kept.report
+    reusable = isinstance(report.guarantee, NoGuarantee) and kept.result.synthesizer.savable
     return Settlement(
         status=RunStatus.SUCCEEDED, outcome=report.outcome, method=report.meta.model, backend=report.meta.backend,
-        model_key=model_key if isinstance(report.guarantee, NoGuarantee) else None, artifacts=kept.artifacts,
+        model_key=model_key if reusable else None, artifacts=kept.artifacts,
         measurements=report.measurements, verdicts=report.verdicts,
     )

@@ -6,7 +6,7 @@ import json
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -44,6 +44,7 @@ class Limits:
         deliveries: How often a run may be begun.
         model_cache: Whether models of equal runs are taken.
         reading: What reading a table, or drawing a PDF, may use.
+        run_pdf: Whether a run leaves report.pdf.
     """
 
     upload_bytes: int = 512 << 20
@@ -51,6 +52,7 @@ class Limits:
     deliveries: int = 3
     model_cache: bool = True
     reading: Bounds = field(default_factory=Bounds)
+    run_pdf: bool = True
 
 
 class RunService:
@@ -64,13 +66,13 @@ class RunService:
         report_service: Address of a service that draws PDFs; None: they are drawn here.
         report_token: What is shown to that service.
         backends: Who may implement methods beside this package.
-        circumstances: What a model depends on beside its run and installed packages, such as the order of backends.
+        circumstances: Tells what a model depends on beside its run and packages: which backends there are.
     """
 
     def __init__(
         self, ledger: RunLedger, datasets: ArtifactStore, artifacts: ArtifactStore, limits: Limits | None = None, *,
         report_service: str | None = None, report_token: str | None = None, backends: Backends | None = None,
-        circumstances: Mapping[str, str] | None = None,
+        circumstances: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.ledger = ledger
         self.datasets = datasets
@@ -78,7 +80,7 @@ class RunService:
         self.limits = limits or Limits()
         self._report_service = Remote(report_service, report_token) if report_service is not None else None
         self.backends = backends
-        self._circumstances = dict(circumstances or {})
+        self._circumstances = circumstances
         self._inspections: OrderedDict[tuple[str, ...], dict[str, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -149,7 +151,7 @@ class RunService:
             UnknownNameError, ParamsError, PrivacyError, MissingDependencyError: what the worker could never do.
         """
         dataset = self.ledger.dataset(tenant, dataset_id)
-        check_request(request)
+        check_request(request, self.backends)
         check_size(request, dataset.columns or 1, self.limits.table_cells)
         if overrides is not None:
             uploads.check_overrides(overrides, uploads.columns_of(self.datasets, dataset))
@@ -253,7 +255,7 @@ class RunService:
 
     def model_offer(self, claim: Claim) -> ModelOffer | None:
         """A model that a claimed run may take instead of training, and the key that its own will be found under."""
-        return find_offer(self.ledger, claim, self._circumstances) if self.limits.model_cache else None
+        return find_offer(self.ledger, claim, self._circumstances()) if self.limits.model_cache else None
 
     def execute(
         self, claim: Claim, folder: Path, emit: Emit, cancelled: Cancelled, offer: ModelOffer | None = None,
@@ -272,7 +274,7 @@ class RunService:
 
         return carry_out(
             self.datasets, self.artifacts, claim, folder, emit=emit, cancelled=cancelled, backends=self.backends,
-            offer=offer,
+            offer=offer, pdf=self.limits.run_pdf,
         )
 
 

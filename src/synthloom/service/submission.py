@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synthloom.domain.errors import PrivacyError, TooLargeError, UsageError
 from synthloom.domain.records import RunRecord
@@ -10,17 +10,20 @@ from synthloom.domain.run import RunRequest
 from synthloom.domain.schema import Schema, SchemaOverrides
 from synthloom.service.requests import make_request
 
+if TYPE_CHECKING:
+    from synthloom.registry import Backends
+
 _BESIDE_REQUEST = ("name", "overrides", "priority", "reuse_model")
 
 
-def check_request(request: RunRequest) -> None:
-    """See that somebody could carry a request out on some table.
+def check_request(request: RunRequest, backends: Backends | None = None) -> None:
+    """See that somebody could carry a request out on some table, with the backends that are installed here.
 
     Raises:
-        UnknownNameError, ParamsError, PrivacyError, MissingDependencyError: nobody could.
+        UnknownNameError, ParamsError, PrivacyError, MissingDependencyError, ForbiddenError: nobody could.
     """
     from synthloom.planning.heuristics import SMALL, candidates
-    from synthloom.registry import create_synthesizer
+    from synthloom.registry import backend_methods, create_synthesizer
 
     if request.dp is not None and request.refinements:
         raise PrivacyError(
@@ -28,9 +31,12 @@ def check_request(request: RunRequest) -> None:
             "differential privacy.", do="Leave the refinements out, or differential privacy.",
         )
     if request.method == "auto":
-        candidates(Schema(columns=()), SMALL, request, None)
+        candidates(Schema(columns=()), SMALL, request, backend_methods(request.backend, backends=backends))
     else:
-        create_synthesizer(request.method, request.params, privacy=request.privacy, dp=request.dp)
+        create_synthesizer(
+            request.method, request.params, backend=request.backend, privacy=request.privacy, dp=request.dp,
+            backends=backends,
+        )
 
 
 def check_size(request: RunRequest, columns: int, cells: int) -> None:
