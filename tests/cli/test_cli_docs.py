@@ -18,7 +18,8 @@ def error_classes(root: type[errors.SynthloomError] = errors.SynthloomError) -> 
 
 
 def test_every_command_is_described() -> None:
-    assert {command.name for command in app.registered_commands} == set(COMMANDS)
+    registered = (*app.registered_commands, *app.registered_groups)
+    assert {command.name for command in registered} == set(COMMANDS)
     for command in COMMANDS:
         assert f"`synthloom {command}" in PAGE
         assert f"| `{command}`" in PAGE, f"the JSON keys of {command}"
