@@ -156,7 +156,7 @@ class RunLedger(Protocol):
         """
 
     def append_events(self, lease: Lease, events: Sequence[tuple[datetime, Event]]) -> int:
-        """Number and keep events; the last number. Progress moves the run's `step` and `progress`, as does a step.
+        """Number and keep events; the last number. Steps and progress move the run's `step` and `progress`.
 
         Raises:
             LeaseLostError: as above; nothing is kept.

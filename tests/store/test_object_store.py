@@ -197,6 +197,22 @@ def test_where_parts_cannot_be_taken_back_the_first_error_comes_out(caplog: pyte
     assert "incomplete upload" in caplog.text
 
 
+def test_what_breaks_while_objects_are_completed_is_told(store: ObjectStore, client: Any, s3_bucket: str) -> None:
+    def write(sink: BinaryIO) -> None:
+        sink.write(bytes(PART_BYTES))
+
+    def betray(sink: BinaryIO) -> None:
+        for upload in client.list_multipart_uploads(Bucket=s3_bucket)["Uploads"]:
+            if upload["Key"] == "r/2":
+                client.abort_multipart_upload(Bucket=s3_bucket, Key="r/2", UploadId=upload["UploadId"])
+
+    with pytest.raises(OutputError, match="NoSuchUpload") as caught:
+        store.put_all({"r/1": write, "r/2": write, "r/3": betray})
+    assert "r/2" in (caught.value.where or "")
+    assert store.list() == ("r/1",), "S3 completes one object at a time: this is the moment the module speaks of"
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=s3_bucket)
+
+
 def test_close_stops_a_writer(store: ObjectStore, client: Any, s3_bucket: str) -> None:
     def write(sink: BinaryIO) -> None:
         sink.write(bytes(PART_BYTES))
