@@ -110,11 +110,12 @@ def server_home(settings: Settings, *, migrate: bool = True) -> ServerHome:
     limits = Limits(
         upload_bytes=settings.upload_mb << 20, table_cells=settings.table_cells, deliveries=settings.run_deliveries,
         model_cache=settings.model_cache, reading=Bounds(settings.read_memory_mb, settings.read_seconds),
+        run_pdf=settings.run_pdf,
     )
     token = settings.report_token
     service = RunService(
         ledger, datasets, artifacts, limits, report_service=settings.report_service,
-        circumstances=circumstances(settings),
+        circumstances=lambda: circumstances(settings),
         report_token=token.get_secret_value() if token is not None else None,
         backends=backends(settings, hosted=True),
     )
@@ -122,8 +123,13 @@ def server_home(settings: Settings, *, migrate: bool = True) -> ServerHome:
 
 
 def circumstances(settings: Settings) -> dict[str, str]:
-    """What a model depends on beside its run and the packages of this interpreter."""
-    return {"backends": settings.backends, "synthcity_only": str(settings.synthcity_only)}
+    """What a model depends on beside its run and this interpreter's packages: which backends are asked, which are there."""
+    from synthloom.backends.environments import status
+    from synthloom.registry import NATIVE
+
+    names = [name.strip() for name in settings.backends.split(",") if name.strip() not in ("", NATIVE)]
+    there = {f"backend {name}": str(sorted(status(name, settings).versions.items())) for name in names}
+    return there | {"backends": settings.backends, "synthcity_only": str(settings.synthcity_only)}
 
 
 def migrate_database(settings: Settings) -> str:

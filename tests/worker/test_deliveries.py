@@ -13,6 +13,13 @@ from conftest import TABLE, Inside, gone, pid_from
 from synthloom.domain.event import STEPS, Loss, Progress, StepFinished
 from synthloom.domain.run import RunStatus
 
+def until(look, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 sqlite_only = pytest.mark.parametrize("shop", ["sqlite"], indirect=True)
 
 
@@ -20,6 +27,7 @@ def test_a_run_is_done_and_all_of_it_is_told(shop, caplog):
     with caplog.at_level(logging.INFO, "synthloom"):
         run_id = shop.enqueue()
         run = shop.finished(run_id)
+        until(lambda: any(r.getMessage() == "delivery ended" for r in caplog.records))
     assert (run.status, run.method, run.backend, run.outcome) == (RunStatus.SUCCEEDED, "odd", "native", "not_judged")
     assert (run.started_at - run.created_at).total_seconds() < 1.0
     events = shop.ledger.events("local", run_id)

@@ -26,7 +26,8 @@ def read_table(path: str, name: str, cells: int, unpacked_bytes: int) -> dict[st
     from synthloom.tables.codec import Limits
     from synthloom.tables.codec import read_table as read
 
-    raw = read(Path(path), name=name, limits=Limits(max_cells=cells, max_unpacked_bytes=unpacked_bytes))
+    with Path(path).open("rb") as source:  # not the path: errors are to name the person's file
+        raw = read(source, name=name, limits=Limits(max_cells=cells, max_unpacked_bytes=unpacked_bytes))
     return {
         "rows": len(raw.frame), "columns": [str(column) for column in raw.frame.columns],
         "media_type": _MEDIA_TYPES.get(raw.file.container, "application/octet-stream"),

@@ -109,7 +109,7 @@ def perform(line: Line, command: dict[str, Any]) -> dict[str, Any]:
     from synthloom.service.execution import carry_out
     from synthloom.service.model_cache import ModelOffer
     from synthloom.settings import Settings
-    from synthloom.wiring import stores
+    from synthloom.wiring import backends, stores
 
     settings = Settings.model_validate(command["settings"])
     claim = Claim.model_validate(command["claim"])
@@ -120,6 +120,7 @@ def perform(line: Line, command: dict[str, Any]) -> dict[str, Any]:
         settlement = carry_out(
             datasets, artifacts, claim, Path(command["folder"]), emit=Thinned(line.event),
             cancelled=line.cancelled.is_set, pdf=settings.run_pdf, offer=offer,
+            backends=backends(settings, hosted=True),
         )
         return {"settlement": settlement.model_dump(mode="json")}
     except CancelledError:
