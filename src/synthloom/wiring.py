@@ -123,7 +123,7 @@ def server_home(settings: Settings, *, migrate: bool = True) -> ServerHome:
 
 
 def circumstances(settings: Settings) -> dict[str, str]:
-    """What a model depends on beside its run and this interpreter's packages: which backends are asked, which are there."""
+    """What a model depends on beside its run and this interpreter's packages: the backends asked and those there."""
     from synthloom.backends.environments import status
     from synthloom.registry import NATIVE
 
