@@ -304,7 +304,7 @@ def test_its_memory_is_limited_and_only_it_ends(open_session: Open) -> None:
 
 @pytest.mark.skipif(
     not sys.platform.startswith("linux") or Path("/dev/nvidiactl").exists(),
-    reason="what a process may allocate is limited on Linux only, and not where a GPU's driver reserves more than it uses",
+    reason="what a process may allocate is limited on Linux only, and not beside a GPU, whose driver reserves a lot",
 )
 def test_memory_taken_at_one_go_is_limited_too(open_session: Open) -> None:
     with pytest.raises(ResourceError, match="memory"):
