@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -88,6 +89,16 @@ class Server:
         )
         return done.stdout
 
+    def cancel_all(self) -> None:
+        """Cancel whatever is queued or running."""
+        with urllib.request.urlopen(f"{self.url}/v1/runs?limit=100", timeout=30) as answer:
+            found = json.load(answer)["runs"]
+        for run in found:
+            if run["status"] in ("queued", "running"):
+                asked = urllib.request.Request(f"{self.url}/v1/runs/{run['run_id']}/cancel", method="POST")
+                with urllib.request.urlopen(asked, timeout=30):
+                    pass
+
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
@@ -150,7 +161,7 @@ def queue_endless(page: Page, name: str = "endless") -> str:
 def cancel(page: Page) -> None:
     """Cancel the run of the page and wait until it is."""
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator(".headline")).to_have_text("The run was cancelled.", timeout=20_000)
+    expect(page.locator(".headline")).to_have_text("The run was cancelled.", timeout=SLOW)
 
 
 AUDIT: str = (Path(__file__).parent / "audit.js").read_text(encoding="utf-8")

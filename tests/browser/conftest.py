@@ -35,6 +35,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made.stop()
 
 
+@pytest.fixture(autouse=True)
+def nothing_goes_on(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test leaves the shared worker busy for the next one, whatever became of it."""
+    yield
+    if "server" in request.fixturenames:
+        request.getfixturevalue("server").cancel_all()
+
+
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Makes servers that a test may kill, set up otherwise, or fill."""
@@ -62,7 +70,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(SLOW)
         watch(page, complaints)
         return page
 

@@ -131,7 +131,7 @@ def test_three_hundred_columns(server: Server, open_page: Callable[..., Page], t
     page.click("text=What was asked for")
     expect(page.locator("#run")).to_contain_text("measurement_with_a_rather_long_name_217")
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator(".headline")).to_be_visible(timeout=20_000)
+    expect(page.locator(".headline")).to_be_visible(timeout=SLOW)
 
 
 def test_less_motion_where_that_is_asked_for(server: Server, page: Page, finished: dict[str, str]) -> None:
