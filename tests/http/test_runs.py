@@ -187,6 +187,14 @@ def test_downloads_are_whole_or_in_parts(archive: Archive) -> None:
     assert server.client.get(listed[0]["url"] + "?signed=true").status_code == 200, "a folder has no addresses"
 
 
+def test_a_file_that_the_store_has_lost_is_said_to_be_missing(server: Server) -> None:
+    run_id = server.queue()["run_id"]
+    server.settle({"synthetic.csv": b"age\n3\n"})
+    server.home.service.artifacts.delete(f"{run_id}/synthetic.csv")
+    sent = server.client.get(f"/v1/runs/{run_id}/artifacts/synthetic.csv")
+    assert (sent.status_code, sent.json()["code"]) == (404, "unknown_name")
+
+
 def test_a_report_comes_as_json_and_is_drawn_as_pdf(archive: Archive) -> None:
     server, (run_id, _) = archive
     report = server.client.get(f"/v1/runs/{run_id}/report").json()

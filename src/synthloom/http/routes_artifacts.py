@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -77,10 +79,16 @@ def download_artifact(
     span = read_range(part, artifact.size) if if_range in (None, headers["ETag"]) else None
     if span is None:
         headers["Content-Length"] = str(artifact.size)
-        return StreamingResponse(service.open(artifact), 200, headers, artifact.media_type)
+        return StreamingResponse(_begun(service.open(artifact)), 200, headers, artifact.media_type)
     start, end = span
     headers |= {"Content-Length": str(end - start), "Content-Range": f"bytes {start}-{end - 1}/{artifact.size}"}
-    return StreamingResponse(service.open(artifact, start, end), 206, headers, artifact.media_type)
+    return StreamingResponse(_begun(service.open(artifact, start, end)), 206, headers, artifact.media_type)
+
+
+def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same pieces, the first one fetched: where the store fails, no answer has begun yet."""
+    first = next(pieces, b"")
+    return chain((first,), pieces)
 
 
 def _headers(artifact: Artifact, filename: str, inline: bool) -> dict[str, str]:
