@@ -163,3 +163,9 @@ def test_migrations_are_part_of_the_package():
 
     assert Path(package.__file__).parent == MIGRATIONS / "versions"
     assert all(path.stem.startswith(("v", "__init__")) for path in (MIGRATIONS / "versions").glob("*.py"))
+
+
+def test_no_clock_is_read_but_the_databases():
+    for path in MIGRATIONS.parent.glob("ledger_sql*.py"):
+        source = path.read_text("utf-8")
+        assert not any(clock in source for clock in ("datetime.now", "utcnow", "time.time(", ".today(")), path.name

@@ -7,7 +7,7 @@ frozen server or proxy. Against it every statement has a deadline on this side.
 
 from __future__ import annotations
 
-import select
+import selectors
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -93,18 +93,19 @@ def _open(connection: PatientConnection, _record: object) -> None:
 
 def _ping(connection: PatientConnection, _record: object, _proxy: object) -> None:
     """An empty query before a pooled connection is used; without an answer, none of the pool's is used any more."""
-    line, deadline, ready = connection.pgconn, time.monotonic() + _PING_PATIENCE, select.poll()
+    line, deadline = connection.pgconn, time.monotonic() + _PING_PATIENCE
     try:
-        ready.register(line.socket, select.POLLIN)
-        line.send_query(b"")
-        line.flush()
-        while True:
-            while line.is_busy():
-                left = deadline - time.monotonic()
-                if left <= 0 or not ready.poll(1000 * left):
-                    raise sa.exc.InvalidatePoolError
-                line.consume_input()
-            if line.get_result() is None:
-                return
+        with selectors.DefaultSelector() as ready:
+            ready.register(line.socket, selectors.EVENT_READ)
+            line.send_query(b"")
+            line.flush()
+            while True:
+                while line.is_busy():
+                    left = deadline - time.monotonic()
+                    if left <= 0 or not ready.select(left):
+                        raise sa.exc.InvalidatePoolError
+                    line.consume_input()
+                if line.get_result() is None:
+                    return
     except psycopg.OperationalError as error:
         raise sa.exc.InvalidatePoolError from error
