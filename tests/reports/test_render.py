@@ -17,8 +17,9 @@ import pytest
 from reports_for_tests import make_report
 
 from synthloom.domain.errors import InputError
-from synthloom.domain.guarantee import PrivacyGuarantee
+from synthloom.domain.guarantee import NoGuarantee, PrivacyGuarantee
 from synthloom.domain.report import Meta, RefinementEffect, Report
+from synthloom.domain.run import DPRequest
 from synthloom.domain.schema import Kind
 from synthloom.reports.render import from_json, report_json_schema, to_html, to_json, to_pdf
 
@@ -248,3 +249,15 @@ def test_templates_carry_no_foreign_address() -> None:
     folder = Path(__file__).parents[2] / "src/synthloom/reports/templates"
     for path in folder.iterdir():
         assert not re.search(r"https?://", path.read_text("utf-8")), path.name
+
+
+def test_an_epsilon_that_a_maker_states_and_does_not_keep_is_no_guarantee() -> None:
+    stated = NoGuarantee(stated_epsilon=1.0, why="Its generator also trains on real rows.")
+    meta = make_report().meta.model_copy(update={"model": "dpgan", "backend": "synthcity"})
+    report = make_report(guarantee=stated, meta=meta, dp=DPRequest(epsilon=1.0, strict=False))
+    words = words_of(to_html(report))
+    assert "dpgan (synthcity)" in words
+    assert "ε = 1 is stated for the method and not kept" in words
+    assert words.index("Its generator also trains on real rows.") < words.index("What was done")
+    assert "What is stated and not kept. Its generator also trains on real rows." in words
+    assert from_json(to_json(report)) == report

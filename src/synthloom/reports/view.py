@@ -92,6 +92,11 @@ def _verdicts(report: Report) -> list[dict[str, str]]:
     return rows
 
 
+def _method_text(model: str, backend: str) -> str:
+    name = model.replace("_", " ")
+    return name if backend in ("native", "external") else f"{name} ({backend})"
+
+
 def _facts(report: Report) -> list[tuple[str, str]]:
     meta, level = report.meta, report.protection.level if report.protection else None
     g = report.guarantee
@@ -99,7 +104,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     return [
         ("Real rows", f"{meta.n_real:,}"), ("Synthetic rows", f"{meta.n_synth:,}"),
         ("Columns", f"{len(report.columns):,}"),
-        ("Method", meta.model.replace("_", " ")), ("Privacy level", level or "not set"), ("Formal guarantee", formal),
+        ("Method", _method_text(meta.model, meta.backend)), ("Privacy level", level or "not set"),
+        ("Formal guarantee", formal),
     ]
 
 

@@ -147,7 +147,16 @@ def guarantee_sentence(report: Report) -> str:
     g = report.guarantee
     if isinstance(g, PrivacyGuarantee):
         return f"Formally private: ε = {g.epsilon:g}, δ = {g.delta:.3g} for one {g.unit} ({g.mechanism})."
+    if g.stated_epsilon is not None:
+        return (
+            f"There is no formal privacy guarantee: ε = {g.stated_epsilon:g} is stated for the method and not kept. "
+            "Protection rests on the rules and the measurements below."
+        )
     return "There is no formal privacy guarantee; protection rests on the rules and the measurements below."
+
+
+def _why(report: Report) -> str:
+    return "" if isinstance(report.guarantee, PrivacyGuarantee) else report.guarantee.why
 
 
 def alerts(report: Report) -> list[Alert]:
@@ -158,7 +167,7 @@ def alerts(report: Report) -> list[Alert]:
         out.append(Alert(
             "Differential privacy was asked for and is not in effect",
             f"The run was asked for differential privacy{asked} and allowed to go on without it. No formal promise "
-            "covers this data. Treat it like data made without differential privacy.",
+            f"covers this data. Treat it like data made without differential privacy. {_why(report)}".rstrip(),
         ))
     out += [Alert(f"Fallback: {f.used} instead of {f.wanted}", f.reason) for f in report.fallbacks]
     broken = [m.info.title for m in report.measurements if isinstance(m.outcome, Failed)]
