@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from synthloom.backends._pip import Watch
 from synthloom.backends.environments import catalogue, check, folder, install, remove, status
 from synthloom.backends.specs import BACKENDS, Limits, Spec
 from synthloom.domain.errors import (
@@ -246,6 +247,24 @@ def test_a_damaged_note_counts_as_not_installed(toy: Toy) -> None:
     for text in ("", "[]", "{\"environment\": 5}", "{\"environment\": \"../x\", \"lock\": \"\", \"versions\": {}}"):
         (toy.folder / "installed.json").write_text(text)
         assert not status("toy", toy.settings).installed
+
+
+def test_pips_words_become_progress(tmp_path: Path) -> None:
+    told: list[tuple[str, float, str]] = []
+    watch = Watch(4, tmp_path, lambda *what: told.append(what))
+    for line in (
+        "Looking in indexes: https://pypi.org/simple", "Collecting numpy==1.26.4 (from -r lock.txt (line 3))",
+        "  Downloading numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64.whl (18.3 MB)", "Progress 9000000 of 18000000",
+        "Progress none of it", "Processing /mirror/torch-2.2.2-cp311-cp311-manylinux1_x86_64.whl", None,
+        "Installing collected packages: numpy, torch",
+    ):
+        watch(line)
+    (tmp_path / "numpy-1.26.4.dist-info").mkdir()
+    watch(None)
+    assert told == [
+        ("download", 0.0, "numpy"), ("download", 0.125, "numpy, 9 of 18 MB"), ("download", 0.25, "torch"),
+        ("download", 1.0, "2 packages"), ("install", 0.0, "2 packages"), ("install", 0.5, "1 of 2 packages"),
+    ]
 
 
 def test_an_unknown_backend_gets_a_suggestion() -> None:
