@@ -80,7 +80,7 @@ SYNTHCITY: Mapping[str, Plugin] = {
         "Robust TVAE", "TVAE with a divergence that outliers move less.", meanings=_BOTH_CODERS, lacks=_LAYERS,
         choosable=True,
     ),
-    "great": Plugin("GReaT", "A language model writes rows; it loads weights from the network."),
+    "great": Plugin("GReaT", "A language model writes rows; it wants to download one, which its interpreter may not."),
     "goggle": Plugin("GOGGLE", "A graph network over columns.", meanings={"lr": ("learning_rate",)}),
     "adsgan": Plugin(
         "ADS-GAN", "GAN with a penalty on rows close to real ones.", meanings=_BOTH_NETS, lacks=_NOISE, choosable=True,
