@@ -1,0 +1,329 @@
+"""Everything but kills: `python benchmarks/reliability/events.py [NAME...]`; without names, all of them in turn."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from shop import final, quantiles, say, shops, until
+
+from synthloom.domain.records import NewRun
+from synthloom.domain.run import RunRequest, RunStatus
+from synthloom.wiring import server_home
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _pids(note: Path) -> list[int]:
+    return [int(w) for w in until(lambda: note.exists() and note.read_text().split(), 120)]
+
+
+def stopped(kind: str, times: int = 5) -> None:
+    """SIGSTOP a worker past its lease, let another do the run, SIGCONT: everything late is refused."""
+    refused, kept, undone = 0, 0, 0
+    for i in range(times):
+        with shops(kind) as (shop, _), shop.home() as home:
+            note = shop.folder / "note"
+            dataset = shop.dataset(home)
+            first = shop.worker()
+            run_id = shop.enqueue(home, dataset, {"act": "slow", "seconds": 3.0, "note": str(note)}, max_deliveries=9)
+            pid = _pids(note)[0]
+            if i % 2:  # its child too: it answers only after the other's
+                os.kill(pid, signal.SIGSTOP)
+            first.send_signal(signal.SIGSTOP)
+            shop.worker()
+            try:
+                until(lambda: home.ledger.run("local", run_id).deliveries == 2, 90)
+            except TimeoutError:
+                say(f"not taken over: {home.ledger.run('local', run_id)}")
+                say((shop.folder / "worker-1.log").read_text()[-1500:])
+                raise
+            if i % 2:
+                final(home, run_id)
+                os.kill(pid, signal.SIGCONT)
+            first.send_signal(signal.SIGCONT)
+            run = final(home, run_id)
+            until(lambda: not _alive(pid), 10)
+            until(lambda: any(line["message"] == "lease lost" for line in shop.log(0)), 20)
+            refused += 1
+            artifacts = home.ledger.artifacts("local", run_id)
+            kept += all(a.key.startswith(f"{run_id}/2/") for a in artifacts) and len(artifacts) > 0
+            undone += run.status is not RunStatus.SUCCEEDED
+    say(f"{kind}: {times} workers stopped past their lease (every second time with the child): late writes refused "
+        f"{refused}, the other worker's artifacts kept {kept}, runs not done {undone}")
+
+
+def restarted(times: int = 3) -> None:
+    """PostgreSQL is stopped and started while a run is on its way."""
+    backs, starts, again = [], [], 0
+    for _ in range(times):
+        with shops("postgres", worker_slots=2) as (shop, server), shop.home() as home:
+            dataset = shop.dataset(home)
+            shop.worker()
+            run_id = shop.enqueue(home, dataset, {"act": "slow", "seconds": 6.0, "note": str(shop.folder / "n")})
+            _pids(shop.folder / "n")
+            server.crash()
+            time.sleep(4)
+            server.start()
+            back = time.monotonic()
+            until(lambda: any(line["message"] == "ledger back" for line in shop.log(0)), 60)
+            backs.append(time.monotonic() - back)
+            other = shop.enqueue(home, dataset, {"act": "fine"})
+            until(lambda: home.ledger.run("local", other).deliveries, 60)
+            starts.append(time.monotonic() - back)
+            again += final(home, run_id).deliveries - 1
+            final(home, other)
+    say(f"postgres: {times} crashes of the database, 4 s long: workers back after {quantiles(backs)}; a new run claimed "
+        f"after {quantiles(starts)} (3 s of which held back on purpose); runs begun again {again}")
+
+
+def half_open(times: int = 3) -> None:
+    """Packets of all connections that exist are dropped, so that no side hears that they are gone; new ones work."""
+    backs, again = [], 0
+    for _ in range(times):
+        with shops("postgres", worker_slots=2) as (shop, server), shop.home() as home:
+            dataset = shop.dataset(home)
+            worker = shop.worker()
+            run_id = shop.enqueue(home, dataset, {"act": "slow", "seconds": 20.0, "note": str(shop.folder / "n")})
+            _pids(shop.folder / "n")
+            ports = {c.laddr.port for c in psutil.Process(worker.pid).net_connections() if c.raddr
+                     and c.raddr.port == server.port}
+            rules = [["-p", "tcp", f"--{a}", str(port), f"--{b}", str(server.port), "-j", "DROP"]
+                     for port in ports for a, b in (("sport", "dport"),)]
+            rules += [["-p", "tcp", "--sport", str(server.port), "--dport", str(port), "-j", "DROP"] for port in ports]
+            cut = time.monotonic()
+            try:
+                for rule in rules:
+                    subprocess.run(["iptables", "-I", "INPUT", "-i", "lo", *rule], check=True)
+                before = home.ledger.run("local", run_id).lease_until
+                other = shop.enqueue(home, dataset, {"act": "fine"})
+                until(lambda: (run := home.ledger.run("local", run_id)).final or run.lease_until > before, 90)
+                until(lambda: home.ledger.run("local", other).deliveries, 90)
+                backs.append(time.monotonic() - cut)
+            finally:
+                for rule in rules:
+                    subprocess.run(["iptables", "-D", "INPUT", "-i", "lo", *rule], check=True)
+            again += final(home, run_id).deliveries - 1
+    say(f"postgres: {times} times all {len(ports)} connections of a worker half-open: heartbeats and claims again after "
+        f"{quantiles(backs)}; runs begun again {again}")
+
+
+def full_disk() -> None:
+    """The store on a tmpfs of 64 kB; then the database on one."""
+    with shops("sqlite") as (shop, _):
+        files = shop.folder / "small"
+        files.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(files)], check=True)
+        try:
+            with shop.home() as home:
+                dataset = shop.dataset(home)
+            shop.settings = shop.settings.model_copy(update={"artifacts_bucket": str(files)})
+            with shop.home() as home:
+                shop.worker()
+                run = final(home, shop.enqueue(home, dataset, {"act": "fine"}))
+                say(f"store full: {run.status}, {run.error.code if run.error else None}: "
+                    f"{run.error.what if run.error else ''} {run.error.do if run.error else ''}; "
+                    f"left behind {len(home.service.artifacts.list(f'{run.run_id}/'))}")
+                subprocess.run(["mount", "-o", "remount,size=64m", str(files)], check=True)
+                run = final(home, shop.enqueue(home, dataset, {"act": "fine"}))
+                say(f"  with room again: {run.status}")
+        finally:
+            shop.close()
+            subprocess.run(["umount", "-l", str(files)], check=True)
+    with shops("sqlite") as (shop, _):
+        small = shop.folder / "small"
+        small.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(small)], check=True)
+        try:
+            from pydantic import SecretStr
+
+            shop.settings = shop.settings.model_copy(update={"database_url": SecretStr(f"sqlite:///{small}/runs.db")})
+            shop.open()
+            with shop.home() as home:
+                dataset = shop.dataset(home)
+                shop.worker()
+                run_id = shop.enqueue(home, dataset, {"act": "slow", "seconds": 3.0, "note": str(shop.folder / "n")})
+                _pids(shop.folder / "n")
+                filler = small / "filler"
+                handle = os.open(filler, os.O_CREAT | os.O_WRONLY)
+                with contextlib.suppress(OSError):
+                    while os.write(handle, b"x" * 4096):
+                        pass
+                os.close(handle)
+                time.sleep(6)
+                filler.unlink()
+                run = final(home, run_id)
+                heard = [line["message"] for line in shop.log(0) if line["message"].startswith("ledger")]
+            import sqlite3
+
+            with sqlite3.connect(small / "runs.db") as connection:
+                whole = connection.execute("pragma integrity_check").fetchone()[0]
+            say(f"database full for 6 s: the run {run.status} in delivery {run.deliveries}; integrity check: {whole}; the worker "
+                f"said: {', '.join(heard)}")
+        finally:
+            shop.close()
+            subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def skewed(kind: str) -> None:
+    """A worker whose clock is an hour ahead, and one whose is an hour behind (libfaketime): does anybody notice?"""
+    library = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+    for skew in ("+3600", "-3600"):
+        with shops(kind) as (shop, _), shop.home() as home:
+            dataset = shop.dataset(home)
+            shop.worker(LD_PRELOAD=str(library), FAKETIME=skew, FAKETIME_DONT_FAKE_MONOTONIC="1")
+            shop.worker()
+            runs = [shop.enqueue(home, dataset, {"act": "slow", "seconds": 5.0}) for _ in range(4)]
+            done = [final(home, run_id) for run_id in runs]
+            errors = {(r.error.code, r.error.what) for r in done if r.error is not None}
+            off = max(
+                abs((e.at - run.started_at).total_seconds())
+                for run in done for e in home.ledger.events("local", run.run_id)
+            )
+            say(f"{kind}, a worker {skew} s off beside one that is right: {sum(r.status is RunStatus.SUCCEEDED for r in done)}"
+                f" of 4 done, begun again {sum(r.deliveries - 1 for r in done)}, an event's time at most {off:.0f} s after "
+                f"the run's start; errors: {errors or 'none'}")
+
+
+def same_key(kind: str) -> None:
+    """A hundred posts of one idempotency key at once, over ten processes' worth of connections."""
+    with shops(kind) as (shop, _), shop.home() as home:
+        dataset = shop.dataset(home)
+        new = NewRun(dataset_id=dataset, request=RunRequest(method="cart"))
+        ids: list[str] = []
+        errors: list[str] = []
+        ledgers = [server_home(shop.settings, migrate=False) for _ in range(4)]
+        gate = threading.Barrier(100)
+
+        def post(i: int) -> None:
+            gate.wait()
+            try:
+                ids.append(ledgers[i % 4].ledger.enqueue(new, idempotency_key="the key").run_id)
+            except Exception as error:  # noqa: BLE001
+                errors.append(type(error).__name__)
+
+        threads = [threading.Thread(target=post, args=(i,)) for i in range(100)]
+        began = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        took = time.monotonic() - began
+        for one in ledgers:
+            one.close()
+        say(f"{kind}: 100 concurrent posts of one key over 4 connection pools: {len(set(ids))} run, {len(ids)} answers, "
+            f"{len(errors)} errors, {sum(home.ledger.counts().values())} runs in the ledger, {took:.1f} s")
+
+
+def cancelled(kind: str) -> None:
+    """Cancel a real run in each of its steps: acknowledged by the ledger, final, and its process gone."""
+    acks, ends, goes, missed = [], [], [], []
+    steps = ("read", "infer", "split", "plan", "fit", "sample", "refine", "measure", "report", "store")
+    with shops(kind, worker_warm=True, run_pdf=True) as (shop, _), shop.home() as home:
+        import io
+
+        import numpy as np
+        import pandas as pd
+
+        rng = np.random.default_rng(0)
+        table = pd.DataFrame({f"c{i}": rng.normal(size=60_000).round(3) for i in range(8)}
+                             | {f"k{i}": rng.choice(list("abcdef"), 60_000) for i in range(6)})
+        data = table.to_csv(index=False).encode()
+        dataset = home.service.upload("local", io.BytesIO(data), "large.csv").dataset_id
+        shop.worker()
+        for step in steps:
+            run_id = home.ledger.enqueue(NewRun(dataset_id=dataset, reuse_model=False, request=RunRequest(
+                method="cart", rows=300_000, max_attempts=1, refinements=("quantile_matching",)))).run_id
+            try:
+                until(lambda step=step: (r := home.ledger.run("local", run_id)).step == step or r.final, 200, 0.01)
+            except TimeoutError:
+                missed.append(step)
+                continue
+            children = psutil.Process(shop.workers[0].pid).children(recursive=True)
+            began = time.monotonic()
+            home.service.cancel("local", run_id)
+            acks.append(time.monotonic() - began)
+            run = final(home, run_id)
+            ends.append(time.monotonic() - began)
+            if run.status is not RunStatus.CANCELLED:
+                missed.append(f"{step} ({run.status})")
+                continue
+            busy = [c.pid for c in children if c.is_running() and c.cpu_times().user > 3]
+            until(lambda busy=busy: not any(_alive(p) for p in busy), 10, 0.01)
+            goes.append(time.monotonic() - began)
+    say(f"{kind}: cancelled in {len(goes)} steps of a run on 60,000 rows: acknowledged in {quantiles(acks)}; final in "
+        f"{quantiles(ends)}; process gone in {quantiles(goes)}; not caught in time: {missed or 'none'}")
+    deaf, afters = [], []
+    with shops(kind) as (shop, _), shop.home() as home:
+        dataset = shop.dataset(home)
+        shop.worker()
+        for i in range(3):
+            note = shop.folder / f"n{i}"
+            run_id = shop.enqueue(home, dataset, {"act": "deaf", "note": str(note)})
+            _pids(note)
+            time.sleep(0.5)
+            pids = _pids(note)
+            began = time.monotonic()
+            home.service.cancel("local", run_id)
+            until(lambda pids=pids: not any(_alive(p) for p in pids), 20, 0.01)
+            deaf.append(time.monotonic() - began)
+            final(home, run_id)
+            afters.append(time.monotonic() - began)
+    say(f"{kind}: 3 runs that ignore words and SIGTERM, each with a helper process: all gone in {quantiles(deaf)}, "
+        f"final in {quantiles(afters)}")
+
+
+def hungry() -> None:
+    """One run that takes all the memory it can, beside three that do not."""
+    with shops("sqlite", worker_slots=4, run_memory_mb=900) as (shop, _), shop.home() as home:
+        dataset = shop.dataset(home)
+        shop.worker()
+        neighbours = [shop.enqueue(home, dataset, {"act": "slow", "seconds": 8.0}) for _ in range(3)]
+        run = final(home, shop.enqueue(home, dataset, {"act": "hungry"}))
+        say(f"one of four runs takes 40 MB after 40 MB, of 900 MB allowed: {run.status} with "
+            f"{run.error.code if run.error else None}, delivery {run.deliveries}: {run.error.what if run.error else ''}; "
+            f"neighbours done: {sum(final(home, n).status is RunStatus.SUCCEEDED for n in neighbours)} of 3, begun "
+            f"again {sum(home.ledger.run('local', n).deliveries - 1 for n in neighbours)}")
+
+
+def started() -> None:
+    """From enqueueing to the claim, one run at a time, on an idle PostgreSQL."""
+    with shops("postgres", worker_slots=4, poll_seconds=30.0) as (shop, _), shop.home() as home:
+        dataset = shop.dataset(home)
+        shop.worker()
+        time.sleep(5)
+        waits = []
+        for _ in range(40):
+            run_id = shop.enqueue(home, dataset, {"act": "crash"}, max_deliveries=1)
+            run = until(lambda run_id=run_id: (r := home.ledger.run("local", run_id)).started_at and r, 60, 0.01)
+            waits.append((run.started_at - run.created_at).total_seconds())
+            home.ledger.request_cancel("local", run_id)
+            final(home, run_id)
+        say(f"postgres: from enqueue to start, 40 runs, poll every 30 s, so by hints alone: {quantiles(waits)}")
+
+
+ALL: dict[str, Callable[[], None]] = {
+    "stopped": lambda: [stopped(k) for k in ("sqlite", "postgres")] and None,
+    "restarted": restarted, "half-open": half_open, "full-disk": full_disk,
+    "skewed": lambda: skewed("postgres"),  # on SQLite the host's clock is the database's
+    "same-key": lambda: [same_key(k) for k in ("sqlite", "postgres")] and None,
+    "cancelled": lambda: [cancelled(k) for k in ("sqlite", "postgres")] and None,
+    "hungry": hungry, "started": started,
+}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ALL:
+        ALL[name]()
