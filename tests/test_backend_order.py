@@ -84,7 +84,7 @@ def test_the_first_backend_of_the_order_that_has_the_method_makes_it():
     choice = choose("marginals", backends=desk())
     assert choice.method.backend == "synthcity"
     assert choice.events == (
-        Notice(code="backend", message="marginals is made by Synthcity, first in the order of backends."),
+        Notice(code="backend", message="marginals is made by Synthcity, first in the order."),
     )
 
 
@@ -116,6 +116,7 @@ def test_a_broken_backend_is_a_step_down_that_is_told():
 
 def test_a_backend_asked_for_by_name_makes_it_or_nobody():
     assert choose("im", "sdv", backends=desk()).method.backend == "sdv"
+    assert choose("im", "sdv", backends=desk()).events[0].message == "marginals is made by Sdv, as asked for."
     assert choose("sdv:im", backends=desk()).method.backend == "sdv"
     with pytest.raises(MissingDependencyError, match="not installed"):
         choose("marginals", "synthcity", backends=desk(city_error=ABSENT))

@@ -201,7 +201,9 @@ def choose_method(
                 passed[who] = error
                 continue
             asked = order if desk.asked or backend != "auto" else tuple(failed or ())
-            return _chosen(name, method, {w: passed[w] for w in order if w in passed and w != who}, desk, asked)
+            errors = {w: passed[w] for w in order if w in passed and w != who}
+            why = "as asked for" if len(order) == 1 else "first in the order"
+            return _chosen(name, method, errors, desk, asked, why)
     raise _nobody(name, {w: passed[w] for w in order}, desk, known, dp)
 
 
@@ -280,8 +282,8 @@ def _from_backend(
     return other.method(found.info.name if found is not None else _plain(name))
 
 
-def _chosen(
-    name: str, method: AnyMethod, passed: Mapping[str, SynthloomError], desk: Backends, asked: Sequence[str]
+def _chosen(  # noqa: PLR0917
+    name: str, method: AnyMethod, passed: Mapping[str, SynthloomError], desk: Backends, asked: Sequence[str], why: str
 ) -> Choice:
     reasons: list[str] = []
     events: list[Event] = []
@@ -294,11 +296,9 @@ def _chosen(
             ))
     reason = "; ".join(reasons)
     if method.backend != NATIVE:
-        because = f", as {reason}" if reason else ", first in the order of backends" if len(desk.order) > 1 else ""
-        events.append(Notice(
-            code="backend", message=f"{method.info.name} is made by {desk.others[method.backend].title}{because}."
-            if method.backend in desk.others else f"{method.info.name} is made by {method.backend}.",
-        ))
+        maker = desk.others[method.backend].title if method.backend in desk.others else method.backend
+        because = f"as {reason}" if reason else why
+        events.append(Notice(code="backend", message=f"{method.info.name} is made by {maker}, {because}."))
     return Choice(method, reason, tuple(events))
 
 
