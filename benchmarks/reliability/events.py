@@ -1,10 +1,13 @@
 """Everything but kills: `python benchmarks/reliability/events.py [NAME...]`; without names, all of them in turn."""
 
+# ruff: noqa: B023  # every look is asked before its loop goes on
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -12,7 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import psutil
+from pydantic import SecretStr
 from shop import final, quantiles, say, shops, until
 
 from synthloom.domain.records import NewRun
@@ -86,8 +92,8 @@ def restarted(times: int = 3) -> None:
             starts.append(time.monotonic() - back)
             again += final(home, run_id).deliveries - 1
             final(home, other)
-    say(f"postgres: {times} crashes of the database, 4 s long: workers back after {quantiles(backs)}; a new run claimed "
-        f"after {quantiles(starts)} (3 s of which held back on purpose); runs begun again {again}")
+    say(f"postgres: {times} crashes of the database, 4 s long: workers back after {quantiles(backs)}; a new run "
+        f"claimed after {quantiles(starts)} (3 s of which held back on purpose); runs begun again {again}")
 
 
 def half_open(times: int = 3) -> None:
@@ -117,12 +123,17 @@ def half_open(times: int = 3) -> None:
                 for rule in rules:
                     subprocess.run(["iptables", "-D", "INPUT", "-i", "lo", *rule], check=True)
             again += final(home, run_id).deliveries - 1
-    say(f"postgres: {times} times all {len(ports)} connections of a worker half-open: heartbeats and claims again after "
-        f"{quantiles(backs)}; runs begun again {again}")
+    say(f"postgres: {times} times all {len(ports)} connections of a worker half-open: heartbeats and claims again "
+        f"after {quantiles(backs)}; runs begun again {again}")
 
 
 def full_disk() -> None:
-    """The store on a tmpfs of 64 kB; then the database on one."""
+    """The store on a tmpfs of 64 kB; then the database on one of 16 MB that is filled up."""
+    _full_store()
+    _full_database()
+
+
+def _full_store() -> None:
     with shops("sqlite") as (shop, _):
         files = shop.folder / "small"
         files.mkdir()
@@ -143,13 +154,14 @@ def full_disk() -> None:
         finally:
             shop.close()
             subprocess.run(["umount", "-l", str(files)], check=True)
+
+
+def _full_database() -> None:
     with shops("sqlite") as (shop, _):
         small = shop.folder / "small"
         small.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(small)], check=True)
         try:
-            from pydantic import SecretStr
-
             shop.settings = shop.settings.model_copy(update={"database_url": SecretStr(f"sqlite:///{small}/runs.db")})
             shop.open()
             with shop.home() as home:
@@ -167,12 +179,10 @@ def full_disk() -> None:
                 filler.unlink()
                 run = final(home, run_id)
                 heard = [line["message"] for line in shop.log(0) if line["message"].startswith("ledger")]
-            import sqlite3
-
             with sqlite3.connect(small / "runs.db") as connection:
                 whole = connection.execute("pragma integrity_check").fetchone()[0]
-            say(f"database full for 6 s: the run {run.status} in delivery {run.deliveries}; integrity check: {whole}; the worker "
-                f"said: {', '.join(heard)}")
+            say(f"database full for 6 s: the run {run.status} in delivery {run.deliveries}; integrity check: {whole}; "
+                f"the worker said: {', '.join(heard)}")
         finally:
             shop.close()
             subprocess.run(["umount", "-l", str(small)], check=True)
@@ -193,9 +203,10 @@ def skewed(kind: str) -> None:
                 abs((e.at - run.started_at).total_seconds())
                 for run in done for e in home.ledger.events("local", run.run_id)
             )
-            say(f"{kind}, a worker {skew} s off beside one that is right: {sum(r.status is RunStatus.SUCCEEDED for r in done)}"
-                f" of 4 done, begun again {sum(r.deliveries - 1 for r in done)}, an event's time at most {off:.0f} s after "
-                f"the run's start; errors: {errors or 'none'}")
+            good = sum(r.status is RunStatus.SUCCEEDED for r in done)
+            say(f"{kind}, a worker {skew} s off beside one that is right: {good} of 4 done, begun again "
+                f"{sum(r.deliveries - 1 for r in done)}, an event's time at most {off:.0f} s after the "
+                f"run's start; errors: {errors or 'none'}")
 
 
 def same_key(kind: str) -> None:
@@ -224,8 +235,8 @@ def same_key(kind: str) -> None:
         took = time.monotonic() - began
         for one in ledgers:
             one.close()
-        say(f"{kind}: 100 concurrent posts of one key over 4 connection pools: {len(set(ids))} run, {len(ids)} answers, "
-            f"{len(errors)} errors, {sum(home.ledger.counts().values())} runs in the ledger, {took:.1f} s")
+        say(f"{kind}: 100 concurrent posts of one key over 4 connection pools: {len(set(ids))} run, {len(ids)} "
+            f"answers, {len(errors)} errors, {sum(home.ledger.counts().values())} runs in the ledger, {took:.1f} s")
 
 
 def cancelled(kind: str) -> None:
@@ -233,11 +244,6 @@ def cancelled(kind: str) -> None:
     acks, ends, goes, missed = [], [], [], []
     steps = ("read", "infer", "split", "plan", "fit", "sample", "refine", "measure", "report", "store")
     with shops(kind, worker_warm=True, run_pdf=True) as (shop, _), shop.home() as home:
-        import io
-
-        import numpy as np
-        import pandas as pd
-
         rng = np.random.default_rng(0)
         table = pd.DataFrame({f"c{i}": rng.normal(size=60_000).round(3) for i in range(8)}
                              | {f"k{i}": rng.choice(list("abcdef"), 60_000) for i in range(6)})
@@ -293,9 +299,10 @@ def hungry() -> None:
         shop.worker()
         neighbours = [shop.enqueue(home, dataset, {"act": "slow", "seconds": 8.0}) for _ in range(3)]
         run = final(home, shop.enqueue(home, dataset, {"act": "hungry"}))
+        error = run.error
         say(f"one of four runs takes 40 MB after 40 MB, of 900 MB allowed: {run.status} with "
-            f"{run.error.code if run.error else None}, delivery {run.deliveries}: {run.error.what if run.error else ''}; "
-            f"neighbours done: {sum(final(home, n).status is RunStatus.SUCCEEDED for n in neighbours)} of 3, begun "
+            f"{error.code if error else None}, delivery {run.deliveries}: {error.what if error else ''} "
+            f"Neighbours done: {sum(final(home, n).status is RunStatus.SUCCEEDED for n in neighbours)} of 3, begun "
             f"again {sum(home.ledger.run('local', n).deliveries - 1 for n in neighbours)}")
 
 

@@ -27,7 +27,7 @@ from shop import Shop, quantiles, say, shops, until
 
 from synthloom.domain.errors import StorageUnavailableError
 from synthloom.domain.records import Claim, NewRun
-from synthloom.domain.run import RunStatus
+from synthloom.domain.run import RunRequest, RunStatus
 from synthloom.wiring import server_home
 from synthloom.worker import Worker
 
