@@ -8,9 +8,8 @@ packages, are handed down by whoever knows the settings (`Backends`).
 from __future__ import annotations
 
 import difflib
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -29,6 +28,7 @@ from synthloom.domain.errors import (
 from synthloom.domain.event import Emit, Event, Fallback, Notice, ignore
 from synthloom.domain.plan import PrivacyLevel
 from synthloom.domain.run import DPRequest
+from synthloom.makers import NATIVE, NATIVE_ONLY, AnyMethod, Backend, Backends, Choice
 from synthloom.methods.contract import Method
 from synthloom.methods.synonyms import all_names
 from synthloom.synthesizer import Synthesizer
@@ -36,53 +36,16 @@ from synthloom.synthesizer import Synthesizer
 if TYPE_CHECKING:
     from synthloom.metrics.contract import Metric
 
+__all__ = [
+    "EXTRAS", "GROUP", "NATIVE", "NATIVE_ONLY", "AnyMethod", "Backend", "Backends", "Choice", "backend_methods",
+    "backend_order", "broken_methods", "check_params", "choose_method", "create_synthesizer", "lacking",
+    "load_entry_points", "load_synthesizer", "methods", "metrics", "no_privacy", "resolve_method",
+]
+
 GROUP = "synthloom.methods"
 
 EXTRAS: Mapping[str, str] = {"neural": "torch"}
 """An extra that methods may need → the module that it brings."""
-
-NATIVE = "native"
-"""The backend of the methods of this package and of those that plug into it."""
-
-AnyMethod = type[Method[Any]]
-
-
-class Backend(ABC):
-    """Who makes methods out of another package.
-
-    Attributes:
-        name: What it is asked for by.
-        title: Its name for people.
-    """
-
-    name: str
-    title: str
-
-    @abstractmethod
-    def unavailable(self) -> SynthloomError | None:
-        """Why it cannot be used here (MissingDependencyError: it is not installed); None where it can. Quick."""
-
-    @abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """The methods that it is known to have, installed or not."""
-
-    @abstractmethod
-    def method(self, name: str) -> AnyMethod:
-        """The method of a name; only asked where it is available.
-
-        Raises:
-            UnknownNameError: it has none of that name.
-            BackendError: its interpreter does not answer.
-        """
-
-    @abstractmethod
-    def methods(self) -> dict[str, AnyMethod]:
-        """Methods that may be chosen from without being named; only asked where it is available."""
-
-    @abstractmethod
-    def listed(self) -> tuple[dict[str, AnyMethod], dict[str, str]]:
-        """Every method that can be used here, by name, and why others that it is known to have cannot."""
-
 
 @dataclass(frozen=True)
 class _Found:
@@ -117,48 +80,6 @@ def lacking(method: AnyMethod) -> MissingDependencyError | None:
     )
 
 
-@dataclass(frozen=True)
-class Backends:
-    """Who may implement a method, and in which order they are asked.
-
-    Attributes:
-        order: Names, first the one asked first.
-        others: Backends beside `native`, by name.
-        only: The one backend allowed, if there is but one.
-        asked: Whether a person has set the order; then a step past a backend that is not installed is a fall.
-        metrics: What they measure beside our metrics.
-    """
-
-    order: tuple[str, ...] = ("native",)
-    others: Mapping[str, Backend] = field(default_factory=dict)
-    only: str | None = None
-    asked: bool = False
-    metrics: tuple[Metric, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All that can be asked for."""
-        return tuple(dict.fromkeys([*self.order, NATIVE, *self.others]))
-
-
-NATIVE_ONLY = Backends()
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Who implements a method.
-
-    Attributes:
-        method: The method.
-        reason: Why this backend, a clause such as "synthcity is not installed"; empty where nobody else was asked.
-        events: What the person should hear of it.
-    """
-
-    method: AnyMethod
-    reason: str
-    events: tuple[Event, ...] = ()
-
-
 def choose_method(
     name: str, backend: str = "auto", *, known: Mapping[str, AnyMethod] | None = None,
     backends: Backends | None = None, dp: DPRequest | None = None,
@@ -166,8 +87,7 @@ def choose_method(
 ) -> Choice:
     """The method of a name, from the first backend that has it and may be used.
 
-    A backend that cannot give differential privacy is passed over where that is asked for; without `dp.strict` it is
-    taken when nobody else can be.
+    Who cannot give differential privacy is passed over where it is asked for, and taken last without `dp.strict`.
 
     Args:
         name: A method's name or alias, or backend and name: `synthcity:adsgan`.
@@ -179,7 +99,7 @@ def choose_method(
 
     Raises:
         UnknownNameError, UsageError: no such backend or method, or a backend that is not allowed.
-        PrivacyError, MissingDependencyError, BackendError: why the only one who could make it cannot.
+        PrivacyError, MissingDependencyError, BackendError: why nobody can make it.
     """
     desk = backends or NATIVE_ONLY
     head, mark, rest = name.partition(":")
@@ -320,7 +240,7 @@ def _nobody(
         if not isinstance(error, UnknownNameError) and _plain(name) in others.get(who, (_plain(name),)):
             return error
     native = sorted(methods(known))
-    every = {_plain(n): None for n in (*native, *(n for names in others.values() for n in names))}
+    every = [*native, *(n for names in others.values() for n in names)]
     return UnknownNameError(f"no method is called {name!r}.", do=_suggest(_plain(name), every, native, "Methods"))
 
 
@@ -372,8 +292,8 @@ def create_synthesizer(
         backend: Who implements the method: a name, several with commas between, or `auto` for the order of `backends`.
         privacy: Where to stand between fidelity and privacy.
         dp: Differential privacy, as asked for.
-        emit: Hears who was chosen (Notice `backend`) and of every step down (`Fallback`): from one backend to the
-            next, or from differential privacy to none when `dp.strict` is false.
+        emit: Hears who was chosen (Notice `backend`), and of steps down (`Fallback`): to another backend, or to no
+            differential privacy.
         known: Methods to choose from in place of the installed ones.
         backends: Who else may implement methods, and in which order they are asked; None: nobody.
 
