@@ -127,7 +127,13 @@ class Postgres:
         installed = max(Path(package.origin).parent.glob("pginstall*/bin/postgres")).parent
         if self._user is None or all(folder.stat().st_mode & 0o001 for folder in installed.parents):
             return installed
-        return Path(shutil.copytree(installed.parent, self._folder / "program", symlinks=True)) / "bin"
+        # its libraries lie beside the package, and are found by the way from one to the other
+        copy = self._folder / "site-packages"
+        package_folder = installed.parent.parent
+        shutil.copytree(installed.parent, copy / package_folder.name / installed.parent.name, symlinks=True)
+        for libraries in package_folder.parent.glob(f"{package_folder.name}.libs"):
+            shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+        return copy / package_folder.name / installed.parent.name / "bin"
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
