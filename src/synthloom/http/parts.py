@@ -43,7 +43,11 @@ def service_of(request: Request) -> RunService:
     return home_of(request).service
 
 
-Runs = Annotated[RunService, Depends(service_of)]
+async def _service(request: Request) -> RunService:
+    return service_of(request)  # nothing here blocks, and a plain function would cost a thread each time
+
+
+Runs = Annotated[RunService, Depends(_service)]
 
 
 async def in_child(request: Request, work: Callable[..., T], *arguments: Any) -> T:

@@ -40,7 +40,7 @@ def list_backends(request: Request, _caller: Reader) -> BackendList:
 
 
 @router.get("/health/live", tags=["server"])
-def health_live() -> Health:
+async def health_live() -> Health:
     """Whether the server answers at all."""
     return _health()
 
