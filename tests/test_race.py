@@ -16,6 +16,7 @@ from synthloom import registry
 from synthloom.domain.budget import budget_text, read_budget
 from synthloom.domain.errors import CancelledError, FitError, MissingDependencyError, UsageError
 from synthloom.domain.event import Fallback, Loss, Notice, Progress
+from synthloom.domain.measurement import Interval, Measured, Measurement
 from synthloom.domain.race import Heat, Score
 from synthloom.domain.run import DPRequest, RunRequest
 from synthloom.engine import execute_pipeline
@@ -362,6 +363,19 @@ def test_privacy_comes_first_then_the_detector_then_what_decides_between_equals(
     assert [h.method for h in rank(laps)] == ["equal", "near", "next", "far", "leaks"]
     below_chance = [lap("a", 0.47, shape=0.9), lap("b", 0.505, shape=0.95)]
     assert [h.method for h in rank(below_chance)] == ["b", "a"]
+
+
+@pytest.mark.parametrize(("key", "low", "inside"), [
+    ("privacy.dcr_share", 0.512, True), ("privacy.dcr_share", 0.525, False),
+    ("privacy.mia_auc", 0.512, True), ("privacy.mia_auc", 0.518, False),
+])
+def test_a_leak_speaks_against_a_candidate_only_where_its_interval_begins_beyond_what_methods_stand_at(
+    key, low, inside
+):
+    info = next(m.info for m in registry.metrics() if m.info.key == key)
+    outcome = Measured(value=low + 0.02, interval=Interval(low=low, high=low + 0.04))
+    said = heats.against({key: Measurement(info=info, outcome=outcome)}, ())
+    assert bool(said) != inside
 
 
 # Who races ------------------------------------------------------------------------------------------------------------

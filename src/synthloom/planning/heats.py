@@ -29,11 +29,12 @@ C2ST = "utility.c2st"
 UTILITY = ("utility.auroc", "utility.r2", "utility.c_index")
 CLOSENESS = ("utility.shape", "utility.trend", *UTILITY)
 """What decides between candidates that a detector tells apart equally well: higher is better."""
-LEAKS = ("privacy.dcr_share", "privacy.mia_auc")
-CHANCE = 0.51
+LEAKS = {"privacy.dcr_share": 0.52, "privacy.mia_auc": 0.515}
 """Where the 95% interval of a leak's measure may begin at most; .5 is no leak.
 
-Rows kept apart for a race are few and measured several times, so an interval that just misses .5 is no evidence yet.
+The lines are what methods at the default privacy level stand at themselves, a little. With a line nearer to .5 one that
+keeps what is promised of it fell out by chance in a third of the races, as the rows kept apart are few, and a method
+that had hardly begun to learn won for want of another.
 """
 VALIDATION_SHARE, VALIDATION_ROWS = 0.2, 4000
 SMALL_SHARE, SMALL_ROWS, SMALL_REPEATS = 0.3, 2000, 3
@@ -225,11 +226,11 @@ def against(means: Mapping[str, Measurement], thresholds: Sequence[Threshold]) -
     said = [
         f"{v.threshold.name}: {v.reason}" for v in judge(tuple(there.values()), limits) if not v.passed
     ]
-    for key in LEAKS:
+    for key, line in LEAKS.items():
         m = there.get(key)
         if m is None or isinstance(m.outcome, Failed):
             said += [f"{m.info.title}: the measurement failed."] if m and key not in {t.key for t in limits} else []
-        elif isinstance(m.outcome, Measured) and m.outcome.interval and m.outcome.interval.low > CHANCE:
+        elif isinstance(m.outcome, Measured) and m.outcome.interval and m.outcome.interval.low > line:
             said.append(
                 f"{m.info.title}: {m.outcome.value:.3f}, with an interval from {m.outcome.interval.low:.3f} on, is "
                 "more than chance explains."
