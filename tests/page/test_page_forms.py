@@ -97,6 +97,13 @@ def test_what_a_run_was_asked_comes_back_into_the_form_and_out_again(columns: tu
     assert form.errors == {}
 
 
+def test_parameters_by_other_names_come_back_under_the_methods_own(columns: tuple[ShownColumn, ...]) -> None:
+    now = datetime.now(UTC)
+    request = RunRequest(method="ctgan", params={"n_iter": 12, "batch": 64})
+    run = RunRecord(dataset_id="d", run_id="r", request=request, created_at=now, not_before=now)
+    assert of_run(columns, run).params() == {"epochs": "12", "batch_size": "64"}
+
+
 def test_bounds_that_the_form_does_not_show_are_kept_until_the_kind_changes(columns: tuple[ShownColumn, ...]) -> None:
     form = filled(columns, ASKED, SAID)
     assert read_overrides(form, columns, SAID).columns["age"].lower == 0

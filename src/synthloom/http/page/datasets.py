@@ -213,7 +213,8 @@ async def _shown(request: Request, caller: Caller, record: DatasetRecord, templa
             request, template, caller, dataset=record, problem=error, form=None, runs=(), query="",
         )
     settings = home_of(request).settings
-    form = of_run(table.columns, table.parent) if table.parent else blank(table.columns, settings)
+    backends = service_of(request).backends
+    form = of_run(table.columns, table.parent, backends) if table.parent else blank(table.columns, settings)
     return render(request, template, caller, **_desk(request, table, form))
 
 

@@ -18,6 +18,7 @@ from synthloom.domain.records import RunRecord
 from synthloom.domain.run import DPRequest, RunRequest
 from synthloom.domain.schema import Column, ColumnOverride, Kind, Schema, SchemaOverrides, SurvivalColumns
 from synthloom.http.page.params import read_number, read_params, sentence, typed
+from synthloom.methods.synonyms import own_values
 from synthloom.registry import AnyMethod, Backends, choose_method
 from synthloom.service.requests import choose_budget
 from synthloom.settings import Settings
@@ -132,9 +133,17 @@ def blank(columns: Sequence[ShownColumn], settings: Settings) -> RunForm:
     return filled(columns, RunRequest(privacy=settings.privacy), None)
 
 
-def of_run(columns: Sequence[ShownColumn], run: RunRecord) -> RunForm:
-    """The form as it stood when a run was made."""
+def of_run(columns: Sequence[ShownColumn], run: RunRecord, backends: Backends | None = None) -> RunForm:
+    """The form as it stood when a run was made; parameters go by the method's own names."""
     form = filled(columns, run.request, run.overrides)
+    try:
+        method = form.method(backends)
+    except SynthloomError:  # gone since; the form will say so
+        method = None
+    if method is not None:
+        own = own_values(run.request.params, method.Params.model_fields, method.meanings, f"method {method.info.name}")
+        kept = {name: value for name, value in form.values.items() if not name.startswith("p.")}
+        form.values = kept | {f"p.{name}": [typed(value)] for name, value in own.items()}
     form.values["name"] = [run.name]
     if not run.reuse_model:
         form.values["fresh"] = ["on"]
