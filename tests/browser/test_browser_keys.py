@@ -52,6 +52,8 @@ def test_keys_open_the_page_and_are_looked_after_on_it(
     reader.keyboard.press("Enter")
     reader.wait_for_url(f"{server.url}/")
     expect(reader.get_by_role("link", name="Keys")).to_have_count(0)
+    expect(reader.locator("#main")).to_contain_text("Your key may look, not upload")
+    assert audit(reader) == []
     reader.goto(f"{server.url}/keys")
     expect(reader.locator("h1")).to_have_text("Not allowed")
 
