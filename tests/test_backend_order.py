@@ -203,3 +203,9 @@ def test_a_backend_that_cannot_learn_the_table_gives_way_to_the_next(error):
 def test_auto_takes_native_methods_and_those_of_a_backend_that_is_named():
     assert carry(RunRequest(thresholds=()), desk())[0].report.meta.backend == "native"
     assert carry(RunRequest(backend="sdv", thresholds=()), desk())[0].report.meta.backend == "sdv"
+
+
+def test_a_budget_that_a_backend_cannot_keep_is_told():
+    result, _ = carry(RunRequest(method="marginals", backend="sdv", budget=30, thresholds=()), desk())
+    told = [n.message for n in result.report.notices if n.code == "budget"]
+    assert "marginals by sdv cannot plan its time" in told[0]

@@ -41,7 +41,7 @@ from synthloom.metrics.runner import measure
 from synthloom.planning.heuristics import fallback_plan, first_plan, next_plan, within_budget
 from synthloom.planning.race import Stopwatch, contest, run_race
 from synthloom.refine import refine
-from synthloom.registry import NATIVE_ONLY, AnyMethod, Backends, create_synthesizer, resolve_method
+from synthloom.registry import NATIVE, NATIVE_ONLY, AnyMethod, Backends, create_synthesizer, resolve_method
 from synthloom.reports.build import build_report, judge
 from synthloom.synthesizer import Synthesizer
 from synthloom.tables.canonical import check_canonical
@@ -243,8 +243,13 @@ def _first(run: Run, rows: Rows, clock: Callable[[], float]) -> _Choice:
             plan = choice.plan.model_copy(update={"reason": f"{choice.plan.reason} {why}"})
             choice = replace(choice, plan=plan)
         stage.message = choice.plan.reason
-        wanted = run.request.device
-        if wanted in ("cuda", "mps") and not resolve_method(choice.plan.method, run.known).device_params(wanted):
+        wanted, method = run.request.device, resolve_method(choice.plan.method, run.known)
+        if watch is not None and method.backend != NATIVE and not method.budget_params(1.0):
+            run.emit(Notice(code="budget", message=(
+                f"{choice.plan.method} by {method.backend} cannot plan its time, so the budget does not bound it; "
+                "SYNTHLOOM_BACKEND_SECONDS does."
+            )))
+        if wanted in ("cuda", "mps") and not method.device_params(wanted):
             run.emit(Notice(
                 code="device", message=f"{choice.plan.method} runs on the CPU; it has no use for device {wanted}.",
             ))

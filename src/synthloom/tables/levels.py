@@ -138,7 +138,7 @@ def _inner_edges(below: np.ndarray, above: np.ndarray, step: float, offset: floa
 
 
 def outer_edge(values: np.ndarray, k: int) -> float:
-    """Mean of the k largest of an interval's sorted values, k of them at least; one that alone would carry the mean off is passed over.
+    """Mean of the k largest of sorted values, k of them at least; one that alone would carry it off is passed over.
 
     A mean above all values but the largest tells that one record's value, nearly (the dominance rule of statistical
     disclosure control: Hundepool et al. 2012, ch. 4), and would stretch the interval over nothing.
