@@ -245,14 +245,14 @@ def cancelled(kind: str) -> None:
     steps = ("read", "infer", "split", "plan", "fit", "sample", "refine", "measure", "report", "store")
     with shops(kind, worker_warm=True, run_pdf=True) as (shop, _), shop.home() as home:
         rng = np.random.default_rng(0)
-        table = pd.DataFrame({f"c{i}": rng.normal(size=60_000).round(3) for i in range(8)}
-                             | {f"k{i}": rng.choice(list("abcdef"), 60_000) for i in range(6)})
+        table = pd.DataFrame({f"c{i}": rng.normal(size=20_000).round(3) for i in range(8)}
+                             | {f"k{i}": rng.choice(list("abcdef"), 20_000) for i in range(6)})
         data = table.to_csv(index=False).encode()
         dataset = home.service.upload("local", io.BytesIO(data), "large.csv").dataset_id
         shop.worker()
         for step in steps:
             run_id = home.ledger.enqueue(NewRun(dataset_id=dataset, reuse_model=False, request=RunRequest(
-                method="cart", rows=300_000, max_attempts=1, refinements=("quantile_matching",)))).run_id
+                method="cart", rows=100_000, max_attempts=1, refinements=("quantile_matching",)))).run_id
             try:
                 until(lambda step=step: (r := home.ledger.run("local", run_id)).step == step or r.final, 200, 0.01)
             except TimeoutError:
@@ -270,7 +270,7 @@ def cancelled(kind: str) -> None:
             busy = [c.pid for c in children if c.is_running() and c.cpu_times().user > 3]
             until(lambda busy=busy: not any(_alive(p) for p in busy), 10, 0.01)
             goes.append(time.monotonic() - began)
-    say(f"{kind}: cancelled in {len(goes)} steps of a run on 60,000 rows: acknowledged in {quantiles(acks)}; final in "
+    say(f"{kind}: cancelled in {len(goes)} steps of a run on 20,000 rows: acknowledged in {quantiles(acks)}; final in "
         f"{quantiles(ends)}; process gone in {quantiles(goes)}; not caught in time: {missed or 'none'}")
     deaf, afters = [], []
     with shops(kind) as (shop, _), shop.home() as home:

@@ -27,6 +27,8 @@ from synthloom.service.uploads import Looked, Received, keep  # noqa: E402
 from synthloom.settings import Settings  # noqa: E402
 from synthloom.wiring import ServerHome, server_home  # noqa: E402
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that worker processes are ended, stopped ones too
+
 TABLE = ("age,sex,dose\n" + "".join(f"{20 + i % 50},{'fm'[i % 2]},{i % 7}.{i % 3}\n" for i in range(60))).encode()
 
 
