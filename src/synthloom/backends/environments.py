@@ -342,10 +342,10 @@ def _checked(known: Spec, python: Path, steps: _Steps, cancelled: Cancelled) -> 
     from synthloom.backends.bridge import Session
 
     with Session(known.name, Limits(backend_seconds=CHECK_SECONDS), python=python) as session:
-        steps.tell("check", 0.05, "learning a tiny table")
+        steps.tell("check", 0.05, "looking for plugins")
+        listed = session.call("list", emit=steps.emit, cancelled=cancelled)  # first: what is imported once is told once
+        steps.tell("check", 0.5, "learning a tiny table")
         learnt = session.call("check", emit=steps.emit, cancelled=cancelled)
-        steps.tell("check", 0.7, "looking for plugins")
-        listed = session.call("list", emit=steps.emit, cancelled=cancelled)
     versions = {"python": str(learnt.result["python"])} | _versions(known, python)
     return {"seconds": float(learnt.result["seconds"]), "versions": versions, "catalogue": listed.result}
 

@@ -40,9 +40,10 @@ def listing(_context: Any, _payload: dict[str, Any]) -> Result:
     bare = PluginLoader([], Plugin, list(KINDS))
     for kind in KINDS:
         for path in plugins[kind]:
-            del said[:]
+            name, before = path.rsplit("plugin_", 1)[-1][:-3], len(said)
             if bare._load_single_plugin_impl(path) is None:
-                broken[path.rsplit("plugin_", 1)[-1][:-3]] = (said[0] if said else "it does not load")[:300]
+                named = [text for text in said if "import" in text and name in text.lower()]
+                broken[name] = (named + said[before:] + ["it does not load"])[0][:300]
     loader = Plugins(categories=list(KINDS))
     found = [_describe(name, loader.get_type(name)) for name in sorted(loader.list())]
     return {"plugins": found, "broken": broken}, {}
@@ -50,6 +51,7 @@ def listing(_context: Any, _payload: dict[str, Any]) -> Result:
 
 def _hear_log() -> list[str]:
     """What SynthCity logs as an error from now on, message by message."""
+    import synthcity.logger  # noqa: F401  # it removes every listener when it is first imported
     from loguru import logger
 
     said: list[str] = []
