@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Literal
@@ -42,12 +43,12 @@ class Odd(IndependentMarginals):
         pass
 
     def _slow(self, emit, cancelled):
-        until = time.monotonic() + self.params.seconds
+        until, pause = time.monotonic() + self.params.seconds, threading.Event()
         while (left := until - time.monotonic()) > 0:
             if cancelled():
                 raise CancelledError("cancelled while fitting.")
             emit(Progress(step="fit", fraction=1 - left / self.params.seconds))
-            time.sleep(0.02)
+            pause.wait(0.02)
 
     def _deaf(self, emit, cancelled):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -8,10 +8,11 @@ import time
 
 import pytest
 from child_for_tests import SECRET
+from shop_for_tests import TABLE, Inside, gone, pid_from
 
-from conftest import TABLE, Inside, gone, pid_from
 from synthloom.domain.event import STEPS, Loss, Progress, StepFinished
 from synthloom.domain.run import RunStatus
+
 
 def until(look, seconds=10.0):
     end = time.monotonic() + seconds

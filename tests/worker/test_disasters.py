@@ -7,8 +7,8 @@ import signal
 import time
 
 import pytest
+from shop_for_tests import gone, pid_from
 
-from conftest import gone, pid_from
 from synthloom.domain.run import RunStatus
 
 LEASE = 2.0
