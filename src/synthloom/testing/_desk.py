@@ -121,7 +121,7 @@ def outlast(seconds: float) -> None:
 
 def stamped(message: str) -> tuple[datetime, Event]:
     """An event as a worker hands it in."""
-    return datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC), Notice(code="note", message=message)
+    return datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC), Notice(code="suppressed", message=message)
 
 
 def artifact(run_id: str, name: str = "synthetic.csv") -> Artifact:
