@@ -6,128 +6,35 @@ import subprocess
 import sys
 import time
 
-import numpy as np
-import pandas as pd
 import pytest
-from pydantic import Field
 
-from methods_for_tests import IndependentMarginals, MarginalsParams
+from methods_for_tests import IndependentMarginals
+from race_for_tests import (
+    EVEN,
+    GOOD,
+    TWO,
+    Broken,
+    CannotLearn,
+    Clock,
+    Copier,
+    Heavy,
+    Partly,
+    TimedParams,
+    dataset,
+    few_rows,
+    hold,
+    kind,
+    timed,
+)
 from synthloom import registry
-from synthloom.domain.budget import budget_text, read_budget
-from synthloom.domain.errors import CancelledError, FitError, MissingDependencyError, UsageError
-from synthloom.domain.event import Fallback, Loss, Notice, Progress
+from synthloom.domain.errors import CancelledError, MissingDependencyError
+from synthloom.domain.event import Notice, Progress
 from synthloom.domain.measurement import Interval, Measured, Measurement
 from synthloom.domain.race import Heat, Score
 from synthloom.domain.run import DPRequest, RunRequest
-from synthloom.engine import execute_pipeline
 from synthloom.planning import heats, race
-from synthloom.planning.heuristics import first_plan, within_budget
-from synthloom.planning.race import Stopwatch, contest, outlook, rank, run_race
-from synthloom.service import choose_budget
-from synthloom.tables.dataset import Dataset
-from synthloom.tables.rng import child
-from synthloom.testing.example_tables import mixed
-
-QUICK = tuple(m for m in registry.metrics() if m.info.key in ("utility.ks_mean", "privacy.mia_auc", "privacy.dup_rate"))
-
-
-def kind(name, base=IndependentMarginals, **more):
-    """A method class of its own name."""
-    info = base.info.__class__(name=name, title=name, summary=name, paper="none", needs=more.pop("needs", None))
-    return type(name, (base,), {"info": info, **more})
-
-
-class Even(IndependentMarginals):
-    """Draws labels evenly: easy to tell from real rows."""
-
-    def sample(self, n, rng, conditions=None, emit=lambda e: None, cancelled=lambda: False):
-        self.params = self.params.model_copy(update={"blur": 1.0})
-        return super().sample(n, rng, conditions, emit, cancelled)
-
-
-class Partly(IndependentMarginals):
-    """Draws new rows of the very table, but a share of them with columns that know nothing of each other."""
-
-    off = 0.0
-
-    def sample(self, n, rng, conditions=None, emit=lambda e: None, cancelled=lambda: False):
-        rows = mixed(n, int(rng.integers(2**31))).table
-        loose = super().sample(n, rng, conditions, emit, cancelled)
-        where = rng.random(n) < self.off
-        return pd.DataFrame({name: rows[name].where(~where, loose[name]).astype(loose[name].dtype) for name in loose})
-
-
-class CannotLearn(IndependentMarginals):
-    def fit(self, *args, **more):
-        raise FitError("this method learns nothing.")
-
-
-class Broken(IndependentMarginals):
-    def fit(self, *args, **more):
-        raise ZeroDivisionError("-".join(["secret", "cell"]))
-
-
-class Copier(IndependentMarginals):
-    """Hands out the rows it was given: nobody can tell them from real ones, and everybody is in them."""
-
-    def fit(self, table, *args, **more):
-        self._rows = table
-        return self
-
-    def sample(self, n, rng, *args, **more):
-        return self._rows.iloc[rng.integers(len(self._rows), size=n)].reset_index(drop=True)
-
-
-class Clock:
-    """A clock that methods turn."""
-
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-class TimedParams(MarginalsParams):
-    max_seconds: float | None = Field(None, gt=0, description="Seconds.")
-    device: str = Field("auto", description="Where.")
-
-
-def timed(name, clock, needs=None, seconds=None, seen=None):
-    """A method that plans its time: it takes all it is given, and a loss for each second of it."""
-
-    class Timed(IndependentMarginals):
-        Params = TimedParams
-
-        def fit(self, table, schema, rng, emit=lambda e: None, cancelled=lambda: False):
-            if seen is not None:
-                seen.append((len(table), self.params.max_seconds))
-            clock.now += self.params.max_seconds or 0.0 if seconds is None else seconds
-            if cancelled():
-                raise CancelledError("cancelled.")
-            emit(Loss(name="train", iteration=1, value=1.0))
-            emit(Notice(code="suppressed", message="a rule was applied"))
-            return super().fit(table, schema, rng, emit, cancelled)
-
-    return kind(name, Timed, needs=needs, Params=TimedParams)
-
-
-def dataset(rows=500, seed=1):
-    case = mixed(rows, seed)
-    return Dataset(case.table, case.schema, "people.csv", "0" * 64)
-
-
-def hold(known, rows=420, *, clock=None, emit=lambda e: None, cancelled=lambda: False, seed=7, **request):
-    data = dataset(rows)
-    request = RunRequest(**{"budget": 120.0, **request})
-    watch = Stopwatch(request.budget, clock or time.monotonic)
-    return run_race(
-        data.frame, data.schema, request, watch, stream=lambda *names: child(seed, *names), emit=emit,
-        cancelled=cancelled, known=known,
-    )
-
-
-GOOD, EVEN = kind("gaussian_copula"), kind("cart", Even)
-TWO = {"gaussian_copula": GOOD, "cart": EVEN}
+from synthloom.planning.heuristics import first_plan
+from synthloom.planning.race import contest, outlook, rank
 
 
 @pytest.fixture(scope="module")
@@ -291,21 +198,6 @@ def test_where_time_is_short_the_one_that_measured_best_elsewhere_goes_first_amo
     assert last_round(hold(known, rows=2000, clock=clock, budget=40)) == ["autoregressive"]
 
 
-class Heavy(IndependentMarginals):
-    """Takes a second for 40 rows, and cannot plan its time."""
-
-    clock = None
-
-    def fit(self, table, *args, **more):
-        type(self).clock.now += len(table) / 40
-        return super().fit(table, *args, **more)
-
-
-def few_rows(monkeypatch):
-    monkeypatch.setattr(heats, "LEARNT_ROWS", 600)
-    monkeypatch.setattr(heats, "VALIDATION_ROWS", 400)
-
-
 def test_a_winner_that_would_take_too_long_learns_as_many_rows_as_there_is_time_for(monkeypatch):
     few_rows(monkeypatch)
     clock = Clock()
@@ -442,118 +334,3 @@ def test_asking_what_a_method_lacks_imports_no_torch():
 
 
 # Budgets --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("60s", 60), ("2m", 120), ("1h30m", 5400), ("90", 90), ("1.5h", 5400), (" 2 M ", 120), ("2.5", 2.5), (45, 45),
-    ("none", None), ("0", None), (0, None),
-])
-def test_times_as_people_write_them(text, seconds):
-    assert read_budget(text) == seconds
-    if seconds:
-        assert read_budget(budget_text(seconds)) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "soon", "-3", "5d", "nan", "m", "1h30", "1e9", "inf", True])
-def test_what_is_no_time_is_refused_with_an_example(text):
-    with pytest.raises(UsageError, match=r"--budget: .* is no time.*1h30m"):
-        read_budget(text, "--budget")
-
-
-def test_the_setting_holds_for_auto_and_never_cuts_a_named_method_short():
-    assert choose_budget(None, "auto", 120.0) == 120
-    assert choose_budget(None, "ddpm", 120.0) is None
-    assert choose_budget("30s", "ddpm", 120.0) == 30
-    assert choose_budget("none", "auto", 120.0) is None
-
-
-def test_a_budget_reaches_methods_that_can_plan_their_time_and_the_persons_own_value_stands():
-    known = {"timed": timed("timed", Clock())} | TWO
-    request = RunRequest(method="timed", budget=60)
-    plan = first_plan(dataset().schema, 5000, request, known=known)
-    assert within_budget(plan, request, 42.04, known).params["max_seconds"] == 42.0
-    assert within_budget(plan, request, None, known) == plan
-    own = RunRequest(method="timed", budget=60, params={"max_seconds": 7})
-    plan = first_plan(dataset().schema, 5000, own, known=known)
-    assert within_budget(plan, own, 42.0, known).params["max_seconds"] == 7
-    cheap = RunRequest(method="cart", budget=60)
-    plan = first_plan(dataset().schema, 5000, cheap, known=known)
-    assert within_budget(plan, cheap, 42.0, known) == plan
-
-
-# In the engine --------------------------------------------------------------------------------------------------------
-
-
-def run(known, *, rows=500, clock=time.monotonic, emit=lambda e: None, **request):
-    return execute_pipeline(
-        dataset(rows), RunRequest(**{"budget": 120.0, **request}), np.random.default_rng(3), emit, known=known,
-        metrics=QUICK, clock=clock,
-    )
-
-
-def test_the_winner_learns_all_training_rows_in_what_is_left_of_the_budget():
-    clock, seen, heard = Clock(), [], []
-    result = run({"cart": EVEN, "gaussian_copula": timed("gaussian_copula", clock, seen=seen)}, clock=clock,
-                 emit=heard.append)
-    plan, report = result.attempts[0].plan, result.report
-    assert (plan.method, plan.decided_by) == ("gaussian_copula", "race")
-    rows, seconds = seen[-1]
-    assert rows == report.meta.n_train > max(r for r, _ in seen[:-1])
-    assert seconds == plan.params["max_seconds"] == pytest.approx(120 - sum(s for _, s in seen[:-1]), abs=0.2)
-    assert report.race.winner == "gaussian_copula"
-    assert [loss.name for loss in report.losses] == ["train"]  # of the run's own learning, not of the heats
-    assert sum(isinstance(e, Loss) for e in heard) == 1
-    assert [n.code for n in report.notices].count("suppressed") == 1
-
-
-def test_without_a_budget_rules_choose_and_no_clock_is_looked_at():
-    def no_clock():
-        raise AssertionError("the clock was looked at")
-
-    result = run(TWO, budget=None, clock=no_clock)
-    assert result.report.race is None
-    assert result.attempts[0].plan.decided_by == "heuristics"
-
-
-def test_a_run_on_fewer_rows_says_so_and_measures_against_those_it_has_learnt(monkeypatch):
-    few_rows(monkeypatch)
-    clock = Clock()
-    known = {"gaussian_copula": kind("gaussian_copula", Heavy, clock=clock), "cart": EVEN}
-    report = run(known, rows=2600, clock=clock, budget=60).report
-    [notice] = [n.message for n in report.notices if n.code == "budget"]
-    assert f"gaussian_copula learns {report.meta.n_train:,} of 2,080 training rows" in notice
-    assert "would take about 52 s of a budget of 1m" in notice
-    assert report.meta.n_train < 2080
-
-
-def test_a_named_method_gets_the_whole_budget_and_no_race():
-    clock, seen = Clock(), []
-    result = run({"timed": timed("timed", clock, seen=seen)} | TWO, clock=clock, method="timed", budget=30)
-    assert [seconds for _, seconds in seen] == [30.0]
-    assert result.report.race is None
-
-
-def test_a_winner_that_cannot_learn_all_rows_is_followed_by_the_second():
-    class Picky(IndependentMarginals):
-        def fit(self, table, *args, **more):
-            if len(table) > 380:
-                raise FitError("too many rows.")
-            return super().fit(table, *args, **more)
-
-    heard = []
-    result = run({"gaussian_copula": kind("gaussian_copula", Picky), "cart": EVEN}, emit=heard.append)
-    [fallback] = [e for e in heard if isinstance(e, Fallback)]
-    assert (fallback.wanted, fallback.used) == ("gaussian_copula", "cart")
-    assert result.report.race.winner == "gaussian_copula"
-    assert result.report.meta.model == "cart"
-
-
-def test_a_device_reaches_methods_that_know_it_and_others_say_so():
-    known = {"timed": timed("timed", Clock())} | TWO
-    plan = first_plan(dataset().schema, 5000, RunRequest(method="timed", device="cpu"), known=known)
-    assert plan.params["device"] == "cpu"
-    assert "device" not in first_plan(dataset().schema, 5000, RunRequest(method="timed"), known=known).params
-    result = run(TWO, method="cart", device="cuda")
-    assert [n.message for n in result.report.notices if n.code == "device"] == [
-        "cart runs on the CPU; it has no use for device cuda."
-    ]

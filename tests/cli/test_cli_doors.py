@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from synthloom.cli.app import COMMANDS, start
+from synthloom.cli.app import COMMANDS, app, start
 from synthloom.cli.crash import crash_error
 from synthloom.cli.options import named_values, survival_pair
 from synthloom.cli.out_folder import check_out, default_out
@@ -42,9 +42,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.startswith("synthloom 0.")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = answer([command, "--help"], capsys)
+GROUPS = {group.name: [c.name for c in group.typer_instance.registered_commands] for group in app.registered_groups}
+WORDS = [[c] for c in COMMANDS if c not in GROUPS] + [[str(g), str(c)] for g, known in GROUPS.items() for c in known]
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_every_command_has_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = answer([*words, "--help"], capsys)
     assert code == 0
     assert "--json" in out
 

@@ -78,7 +78,6 @@ class Odd(IndependentMarginals):
             emit(Progress(step="fit", fraction=i / 20_000))
 
 
-registry._found().methods["odd"] = Odd
-
 if __name__ == "__main__":
+    registry._found().methods["odd"] = Odd
     child.main()

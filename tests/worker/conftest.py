@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from child_for_tests import Odd
 from shop_for_tests import HERE, Inside, Shop, settings_for
+
+from synthloom import registry
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -18,6 +21,14 @@ def _path():
         del os.environ["PYTHONPATH"]
     else:
         os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _odd():
+    """The tests' method is asked for here, too; not by tests of other folders."""
+    registry._found().methods["odd"] = Odd
+    yield
+    del registry._found().methods["odd"]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

@@ -111,11 +111,11 @@ def perform(line: Line, command: dict[str, Any]) -> dict[str, Any]:
     from synthloom.settings import Settings
     from synthloom.wiring import backends, stores
 
-    settings = Settings.model_validate(command["settings"])
-    claim = Claim.model_validate(command["claim"])
-    offer = ModelOffer.model_validate(command["model"]) if command["model"] is not None else None
     limit_memory(command["memory_mb"])
     try:
+        settings = Settings.model_validate(command["settings"])
+        claim = Claim.model_validate(command["claim"])
+        offer = ModelOffer.model_validate(command["model"]) if command["model"] is not None else None
         datasets, artifacts = stores(settings)
         settlement = carry_out(
             datasets, artifacts, claim, Path(command["folder"]), emit=Thinned(line.event),
