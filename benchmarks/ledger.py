@@ -222,7 +222,7 @@ def table(columns: dict[str, dict[str, str]], options: argparse.Namespace) -> st
         f"# Ledgers with {options.runs:,} queued runs", "",
         f"`python benchmarks/ledger.py {said}` (Python {platform.python_version()}, {platform.machine()},"
         f" {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f})", "",
-        "The machine was busy with other work: rates are lower bounds, times upper ones. Times are median / 95th"
+        "Times are median / 95th"
         " percentile. CPU is our own for one of them, in ms, the database's not counted. fsync is on in both.", "",
         f"| | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns),
     ]
