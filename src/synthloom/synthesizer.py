@@ -443,6 +443,6 @@ def _write_atomically(target: Path, data: bytes) -> None:
             sink.flush()
             os.fsync(sink.fileno())
         os.replace(part, target)
-    except BaseException:
+    except BaseException:  # raised again: no half-written file stays, on Ctrl-C either
         part.unlink(missing_ok=True)
         raise

@@ -68,7 +68,7 @@ def run(
     try:
         _follow(lines, last, heard, cancelled)
         code = process.wait()
-    except BaseException:
+    except BaseException:  # raised again: whatever ends us, a cancel or Ctrl-C too, ends pip and its children
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

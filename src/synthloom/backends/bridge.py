@@ -203,7 +203,7 @@ class Session:
             if error.kind not in ("plugin", "params"):
                 self.close()
             raise
-        except BaseException:
+        except BaseException:  # raised again: after a cancel or a broken talk nobody knows what the child is doing
             self.close()
             raise
         finally:

@@ -178,7 +178,7 @@ def install(
                 catalogue=found["catalogue"], disk_mb=size_mb(environment),
                 licence_accepted=datetime.now(UTC).isoformat(timespec="seconds") if known.terms is not None else None,
             ))
-        except BaseException:
+        except BaseException:  # raised again: a half-made interpreter never stays, whatever stopped it
             shutil.rmtree(environment, ignore_errors=True)
             raise
         _clear(known, settings)

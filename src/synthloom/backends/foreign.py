@@ -133,7 +133,7 @@ class Foreign(Method[Any]):
         self._begin()
         try:
             self._call("fit", self._request(way, schema, rng, survival), {"train": plain}, emit, cancelled)
-        except BaseException:
+        except BaseException:  # raised again: a child that has not learnt is of no use to anybody
             self.close()
             raise
         self._way = way

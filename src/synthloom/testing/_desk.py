@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ from synthloom.domain.measurement import (
 from synthloom.domain.records import Claim, DatasetRecord, Lease, NewRun, RunError, RunRecord, Settlement
 from synthloom.domain.run import RunRequest, RunStatus
 from synthloom.ports import AccessBook, RunLedger
-from synthloom.testing._promises import Broken, expect
+from synthloom.testing._suite import Broken, Promises, expect
 
 SHORT = 0.25
 """Seconds of a lease that is meant to run out."""
@@ -207,20 +207,6 @@ class LedgerCheck:
                 ) from broken
 
 
-class LedgerPromises:
-    """Promises in the order they are tested; a decorator that takes the promise adds a test."""
-
-    def __init__(self) -> None:
-        self.checks: list[LedgerCheck] = []
-
-    def __call__(self, promise: str) -> Callable[[Callable[[Desk], None]], Callable[[Desk], None]]:
-        """Add the decorated test of a promise, one sentence."""
-        def keep(test: Callable[[Desk], None]) -> Callable[[Desk], None]:
-            self.checks.append(LedgerCheck(test.__name__.strip("_"), promise, test))
-            return test
-
-        return keep
-
-    def __iter__(self) -> Iterator[LedgerCheck]:
-        """The checks."""
-        return iter(self.checks)
+def ledger_promises() -> Promises[Desk, LedgerCheck]:
+    """A decorator for promises of ledgers."""
+    return Promises(LedgerCheck)

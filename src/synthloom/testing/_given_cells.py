@@ -8,10 +8,11 @@ import pandas as pd
 from synthloom.domain.errors import CancelledError, ContractError, ParamsError
 from synthloom.domain.event import Event, Progress, ignore
 from synthloom.tables.canonical import check_canonical
-from synthloom.testing._promises import Broken, Promises, Subject, check_rows, equal, expect
+from synthloom.testing._promises import Subject, check_rows, equal, promises
+from synthloom.testing._suite import Broken, expect
 from synthloom.testing.example_tables import Example, mixed
 
-GIVEN_CELLS = Promises()
+GIVEN_CELLS = promises()
 
 
 @GIVEN_CELLS("under conditions every fixed cell stands as it was asked for, missing ones too, whatever the column.")

@@ -17,17 +17,17 @@ from synthloom.testing._desk import (
     A,
     B,
     Desk,
-    LedgerPromises,
     artifact,
     at_once,
+    ledger_promises,
     outlast,
     refused,
     stamped,
     success,
 )
-from synthloom.testing._promises import Broken, expect
+from synthloom.testing._suite import Broken, expect
 
-QUEUE = LedgerPromises()
+QUEUE = ledger_promises()
 """The promises that workers rely on."""
 
 

@@ -14,6 +14,7 @@ from synthloom.domain.schema import Kind, Schema
 from synthloom.methods.contract import Method
 from synthloom.registry import check_params
 from synthloom.tables.canonical import check_canonical, to_float
+from synthloom.testing._suite import Broken, Promises, expect
 from synthloom.testing.example_tables import Example
 
 AnyMethod = type[Method[Any]]
@@ -58,29 +59,9 @@ class Check:
             ) from None
 
 
-class Broken(Exception):  # noqa: N818  # it never leaves the suite
-    """A promise that was not kept."""
-
-
-class Promises:
-    """Promises in the order they are tested; a decorator that takes the promise adds a test."""
-
-    def __init__(self) -> None:
-        self.checks: list[Check] = []
-
-    def __call__(self, promise: str) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:
-        """Add the decorated test of a promise, one sentence."""
-        def keep(test: Callable[[Subject], None]) -> Callable[[Subject], None]:
-            self.checks.append(Check(test.__name__.strip("_"), promise, test))
-            return test
-
-        return keep
-
-
-def expect(kept: object, found: str) -> None:
-    """Say what was found unless the promise was kept."""
-    if not kept:
-        raise Broken(found)
+def promises() -> Promises[Subject, Check]:
+    """A decorator for promises of methods."""
+    return Promises(Check)
 
 
 def equal(one: pd.DataFrame, other: pd.DataFrame) -> bool:

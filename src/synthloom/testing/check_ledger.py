@@ -30,18 +30,18 @@ from synthloom.testing._desk import (
     B,
     Desk,
     LedgerCheck,
-    LedgerPromises,
     MakeLedger,
     artifact,
     at_once,
+    ledger_promises,
     refused,
     stamped,
     success,
 )
 from synthloom.testing._ledger_queue import QUEUE
-from synthloom.testing._promises import expect
+from synthloom.testing._suite import expect, hold
 
-_OWN = LedgerPromises()
+_OWN = ledger_promises()
 _ODD_TEXT = "Über 😀 \u202egnp.exe <b>'; DROP TABLE runs;-- \x00 end"
 _PRIVACY: PrivacyLevel = "high"
 
@@ -50,10 +50,9 @@ def check_ledger(make_ledger: MakeLedger) -> None:
     """Hold a ledger to every promise, each with a fresh one.
 
     Raises:
-        ContractError: a promise is broken; the message has the promise and what was found.
+        ContractError: names every promise that is not kept, with what was found.
     """
-    for check in LEDGER_CHECKS:
-        check.run(make_ledger)
+    hold(LEDGER_CHECKS, lambda check: check.run(make_ledger))
 
 
 # datasets ------------------------------------------------------------------------------------------------------------
@@ -365,5 +364,5 @@ def _keeps_the_audit_log(desk: Desk) -> None:
     expect(said == [("worker", "run.settle", "", {})], "tenants mix, or an entry is changed")
 
 
-LEDGER_CHECKS: tuple[LedgerCheck, ...] = (*_OWN, *QUEUE)
+LEDGER_CHECKS: tuple[LedgerCheck, ...] = (*_OWN.checks, *QUEUE.checks)
 """Every promise, in the order they are tested."""

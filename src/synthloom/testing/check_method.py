@@ -25,7 +25,7 @@ import annotated_types
 import numpy as np
 import pandas as pd
 
-from synthloom.domain.errors import CancelledError, ContractError, FitError, ParamsError
+from synthloom.domain.errors import CancelledError, FitError, ParamsError
 from synthloom.domain.event import Event, Progress, ignore, never
 from synthloom.domain.guarantee import NoGuarantee, PrivacyGuarantee
 from synthloom.methods.contract import MethodParams
@@ -33,7 +33,8 @@ from synthloom.registry import check_params
 from synthloom.synthesizer import Synthesizer
 from synthloom.tables.canonical import to_float
 from synthloom.testing._given_cells import GIVEN_CELLS
-from synthloom.testing._promises import AnyMethod, Broken, Check, Promises, Subject, check_rows, equal, expect
+from synthloom.testing._promises import AnyMethod, Check, Subject, check_rows, equal, promises
+from synthloom.testing._suite import Broken, expect, hold
 from synthloom.testing.example_tables import (
     EXTREME_DAY,
     EXTREME_NUMBER,
@@ -45,7 +46,7 @@ from synthloom.testing.example_tables import (
 
 PATIENCE = 1.0
 """Seconds within which a cancel must be noticed."""
-_OWN = Promises()
+_OWN = promises()
 
 
 def check_method(method: AnyMethod, *, params: Mapping[str, Any] | None = None) -> None:
@@ -58,14 +59,7 @@ def check_method(method: AnyMethod, *, params: Mapping[str, Any] | None = None) 
     Raises:
         ContractError: names every promise that is not kept, with what was found.
     """
-    broken = []
-    for check in METHOD_CHECKS:
-        try:
-            check.run(method, params)
-        except ContractError as error:
-            broken.append(error.text())
-    if broken:
-        raise ContractError(f"{len(broken)} of {len(METHOD_CHECKS)} promises are not kept:\n" + "\n".join(broken))
+    hold(METHOD_CHECKS, lambda check: check.run(method, params))
 
 
 @_OWN("it says what it is: a name, a title, a summary and a source, and every parameter is described.")

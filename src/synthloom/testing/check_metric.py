@@ -29,16 +29,13 @@ from synthloom.domain.measurement import Direction, Measured, MetricInfo, Undefi
 from synthloom.domain.schema import Column, Kind, Schema, SurvivalColumns
 from synthloom.metrics.contract import Metric, Tables
 from synthloom.tables.canonical import canonical_dtype
+from synthloom.testing._suite import Broken, Promises, expect, hold
 from synthloom.testing.example_tables import Example, mixed, odd, with_single_records
 
 PATIENCE = 1.0
 """Seconds within which a cancel must be noticed."""
 
 _SLOPPY = 1e-9
-
-
-class _Broken(Exception):  # noqa: N818  # found, not raised at anybody
-    """A promise is not kept; says what was found."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +55,11 @@ class Check:
         """Raise ContractError, with the promise and what was found, unless the metric keeps it."""
         try:
             self.test(metric)
-        except _Broken as broken:
+        except Broken as broken:
             raise ContractError(f"{self.name}: {self.promise} Found: {broken}", where=metric.info.key) from None
 
 
-_CHECKS: list[Check] = []
-
-
-def _promise(text: str) -> Callable[[Callable[[Metric], None]], Callable[[Metric], None]]:
-    def register(test: Callable[[Metric], None]) -> Callable[[Metric], None]:
-        _CHECKS.append(Check(test.__name__.strip("_"), text, test))
-        return test
-
-    return register
+_promise: Promises[Metric, Check] = Promises(Check)
 
 
 def check_metric(metric: Metric) -> None:
@@ -79,14 +68,7 @@ def check_metric(metric: Metric) -> None:
     Raises:
         ContractError: names every promise that is not kept, with what was found.
     """
-    broken = []
-    for check in METRIC_CHECKS:
-        try:
-            check.run(metric)
-        except ContractError as error:
-            broken.append(error.text())
-    if broken:
-        raise ContractError(f"{len(broken)} of {len(METRIC_CHECKS)} promises are not kept:\n" + "\n".join(broken))
+    hold(METRIC_CHECKS, lambda check: check.run(metric))
 
 
 def population(rows: int, seed: int) -> pd.DataFrame:
@@ -168,43 +150,38 @@ def _thirds(case: Example) -> Tables:
     return Tables(cut[0], cut[1], cut[2], case.schema.model_copy(update={"target": target}))
 
 
-def _expect(kept: object, found: str) -> None:
-    if not kept:
-        raise _Broken(found)
-
-
 def _check_outcome(info: MetricInfo, outcome: object, on: str) -> None:
     if isinstance(outcome, Undefined):
-        _expect(outcome.reason.strip(), f"Undefined without a reason on {on}.")
+        expect(outcome.reason.strip(), f"Undefined without a reason on {on}.")
         return
-    _expect(isinstance(outcome, Measured), f"{type(outcome).__name__} on {on}.")
+    expect(isinstance(outcome, Measured), f"{type(outcome).__name__} on {on}.")
     if not isinstance(outcome, Measured):
         return
     low = -math.inf if info.low is None else info.low - _SLOPPY
     high = math.inf if info.high is None else info.high + _SLOPPY
-    _expect(low <= outcome.value <= high, f"{outcome.value} on {on}.")
+    expect(low <= outcome.value <= high, f"{outcome.value} on {on}.")
     if (interval := outcome.interval) is not None:
-        _expect(low <= interval.low and interval.high <= high, f"interval {interval.low} to {interval.high} on {on}.")
-        _expect(
+        expect(low <= interval.low and interval.high <= high, f"interval {interval.low} to {interval.high} on {on}.")
+        expect(
             interval.low - _SLOPPY <= outcome.value <= interval.high + _SLOPPY, f"a value outside its interval on {on}."
         )
     try:
         json.dumps(outcome.details, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise _Broken(f"details that are not JSON on {on}: {error}") from None
+        raise Broken(f"details that are not JSON on {on}: {error}") from None
 
 
 @_promise("it says what it is: section and name, title, explanation, source, and a best value within its range.")
 def _facts(metric: Metric) -> None:
     info = metric.info
     section, _, name = info.key.partition(".")
-    _expect(section.isidentifier() and name.isidentifier(), f"key {info.key!r}.")
+    expect(section.isidentifier() and name.isidentifier(), f"key {info.key!r}.")
     for field in ("title", "explanation", "source"):
-        _expect(str(getattr(info, field)).strip(), f"an empty {field}.")
+        expect(str(getattr(info, field)).strip(), f"an empty {field}.")
     if info.ideal is not None:
         low, high = (math.inf if v is None else v for v in (info.low, info.high))
-        _expect((info.low is None or low <= info.ideal) and info.ideal <= high, f"ideal {info.ideal}.")
-    _expect(info.direction is not Direction.TARGET or info.ideal is not None, "a target without `ideal`.")
+        expect((info.low is None or low <= info.ideal) and info.ideal <= high, f"ideal {info.ideal}.")
+    expect(info.direction is not Direction.TARGET or info.ideal is not None, "a target without `ideal`.")
 
 
 @_promise("ordinary rows give a finite number in its range, inside its interval, with JSON details.")
@@ -218,7 +195,7 @@ def _edges(metric: Metric) -> None:
         try:
             outcome = metric.compute(tables)
         except Exception as error:
-            raise _Broken(f"{type(error).__name__} on the table {name!r}.") from error
+            raise Broken(f"{type(error).__name__} on the table {name!r}.") from error
         _check_outcome(metric.info, outcome, f"the table {name!r}")
 
 
@@ -230,9 +207,9 @@ def _deterministic(metric: Metric) -> None:
     tables = population_tables()
     again = metric.compute(tables)
     after = np.random.get_state()[1]  # type: ignore[index]
-    _expect(np.array_equal(before, after), "draws from numpy's global generator.")
-    _expect(first == again, "two answers for one seed.")
-    _expect(metric.compute(tables) == again, "another answer when asked twice of the same tables.")
+    expect(np.array_equal(before, after), "draws from numpy's global generator.")
+    expect(first == again, "two answers for one seed.")
+    expect(metric.compute(tables) == again, "another answer when asked twice of the same tables.")
 
 
 @_promise("it leaves the tables as they were.")
@@ -241,7 +218,7 @@ def _tables_untouched(metric: Metric) -> None:
     before = {name: getattr(tables, name).copy(deep=True) for name in ("train", "holdout", "synthetic")}
     metric.compute(tables)
     for name, table in before.items():
-        _expect(table.equals(getattr(tables, name)), f"another {name} table.")
+        expect(table.equals(getattr(tables, name)), f"another {name} table.")
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -265,7 +242,7 @@ def _no_cells(metric: Metric) -> None:
         outcome = metric.compute(where)
         shown = outcome.details if isinstance(outcome, Measured) else {"reason": getattr(outcome, "reason", "")}
         for text in _texts(shown):
-            _expect("cell-" not in text and "987654321" not in text, "a cell's content in the details.")
+            expect("cell-" not in text and "987654321" not in text, "a cell's content in the details.")
 
 
 @_promise("a cancel is noticed within a second: it is asked for often, and honoured.")
@@ -280,14 +257,14 @@ def _cancel(metric: Metric) -> None:
     outcome = metric.compute(tables)
     asked.append(time.perf_counter())
     silent = max(b - a for a, b in pairwise(asked))
-    _expect(silent <= PATIENCE, f"{silent:.1f} s without asking.")
+    expect(silent <= PATIENCE, f"{silent:.1f} s without asking.")
     if len(asked) == 2 or not isinstance(outcome, Measured):
         return  # done before anybody could have cancelled
     try:
         metric.compute(replace(tables, cancelled=lambda: True, _shared={}))
     except CancelledError:
         return
-    raise _Broken("an answer in spite of a cancel.")
+    raise Broken("an answer in spite of a cancel.")
 
 
 @_promise("better data gets a better number.")
@@ -297,7 +274,7 @@ def _direction(metric: Metric) -> None:
         bad = metric.compute(population_tables(synthetic=worse))
         if not isinstance(good, Measured) or not isinstance(bad, Measured):
             continue
-        _expect(_loss(metric.info, bad.value) >= _loss(metric.info, good.value) - 0.05, f"{bad.value} for worse data.")
+        expect(_loss(metric.info, bad.value) >= _loss(metric.info, good.value) - 0.05, f"{bad.value} for worse data.")
 
 
 def _worse(section: str) -> Iterator[pd.DataFrame]:
@@ -324,5 +301,5 @@ def _loss(info: MetricInfo, value: float) -> float:
     return abs(value - info.ideal) if info.direction is Direction.TARGET and info.ideal is not None else 0.0
 
 
-METRIC_CHECKS: tuple[Check, ...] = tuple(_CHECKS)
+METRIC_CHECKS: tuple[Check, ...] = tuple(_promise.checks)
 """Every promise, in the order they are tested."""

@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 from synthloom.domain.artifact import ARTIFACT_NAMES
 from synthloom.domain.errors import ContractError, SynthloomError, UnknownNameError, UsageError
 from synthloom.ports import ArtifactStore, Content
+from synthloom.testing._suite import Broken, Promises, expect, hold
 
 PIECE_LIMIT = 8 << 20
 """Bytes a streamed piece may have."""
@@ -39,10 +40,6 @@ MEMORY_LIMIT = 64 << 20
 _MB = 1 << 20
 _SEVERAL_PARTS = 20 * _MB
 _PATIENCE = 120.0
-
-
-class _Broken(Exception):  # noqa: N818  # found, not raised at anybody
-    """A promise is not kept; says what was found."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ class Check:
         ground = Ground(store, f"check-{secrets.token_hex(6)}")
         try:
             self.test(ground)
-        except _Broken as broken:
+        except Broken as broken:
             where = type(store).__name__
             raise ContractError(f"{self.name}: {self.promise} Found: {broken}", where=where) from None
         finally:
@@ -91,15 +88,7 @@ class Check:
                 store.delete(key)
 
 
-_CHECKS: list[Check] = []
-
-
-def _promise(text: str) -> Callable[[Callable[[Ground], None]], Callable[[Ground], None]]:
-    def register(test: Callable[[Ground], None]) -> Callable[[Ground], None]:
-        _CHECKS.append(Check(test.__name__.strip("_"), text, test))
-        return test
-
-    return register
+_promise: Promises[Ground, Check] = Promises(Check)
 
 
 def check_store(store: ArtifactStore) -> None:
@@ -108,14 +97,7 @@ def check_store(store: ArtifactStore) -> None:
     Raises:
         ContractError: names every promise that is not kept, with what was found.
     """
-    broken = []
-    for check in STORE_CHECKS:
-        try:
-            check.run(store)
-        except ContractError as error:
-            broken.append(error.text())
-    if broken:
-        raise ContractError(f"{len(broken)} of {len(STORE_CHECKS)} promises are not kept:\n" + "\n".join(broken))
+    hold(STORE_CHECKS, lambda check: check.run(store))
 
 
 @_promise("What is put is got, with its size, SHA-256 and media type.")
@@ -123,13 +105,13 @@ def _round_trip(ground: Ground) -> None:
     for name, kind in {**ARTIFACT_NAMES, "other": "application/octet-stream"}.items():
         data = f"content of {name}".encode()
         artifact = ground.store.put(ground.key(name), data)
-        _expect(artifact.key == ground.key(name), f"key {artifact.key!r}")
-        _expect(artifact.media_type == kind, f"media type {artifact.media_type!r} of {name}")
-        _expect(artifact.size == len(data) == ground.store.size(ground.key(name)), f"size {artifact.size}")
-        _expect(artifact.sha256 == hashlib.sha256(data).hexdigest(), f"checksum {artifact.sha256}")
-        _expect(ground.content(name) == data, f"other bytes of {name}")
+        expect(artifact.key == ground.key(name), f"key {artifact.key!r}")
+        expect(artifact.media_type == kind, f"media type {artifact.media_type!r} of {name}")
+        expect(artifact.size == len(data) == ground.store.size(ground.key(name)), f"size {artifact.size}")
+        expect(artifact.sha256 == hashlib.sha256(data).hexdigest(), f"checksum {artifact.sha256}")
+        expect(ground.content(name) == data, f"other bytes of {name}")
     both = ground.store.put_all({ground.key("b"): b"bb", ground.key("a"): b"a"})
-    _expect([(a.key, a.size) for a in both] == [(ground.key("b"), 2), (ground.key("a"), 1)], f"artifacts {both}")
+    expect([(a.key, a.size) for a in both] == [(ground.key("b"), 2), (ground.key("a"), 1)], f"artifacts {both}")
 
 
 @_promise("A writer function writes into a sink that is a binary file, whose buffers it may use again.")
@@ -148,9 +130,9 @@ def _sinks(ground: Ground) -> None:
         sink.close()
 
     artifact = ground.store.put(ground.key("x"), write)
-    _expect(all(seen), f"answers {seen}")
-    _expect(ground.content("x") == b"onceore", f"content {ground.content('x')!r}")
-    _expect(artifact.sha256 == hashlib.sha256(b"onceore").hexdigest(), "another checksum")
+    expect(all(seen), f"answers {seen}")
+    expect(ground.content("x") == b"onceore", f"content {ground.content('x')!r}")
+    expect(artifact.sha256 == hashlib.sha256(b"onceore").hexdigest(), "another checksum")
 
 
 @_promise("An artifact may be empty, and may be replaced by a larger or a smaller one.")
@@ -158,10 +140,10 @@ def _replaced(ground: Ground) -> None:
     for size in (0, 5, _SEVERAL_PARTS, 3, 0):
         data = secrets.token_bytes(16) * (size // 16) + b"x" * (size % 16)
         artifact = ground.store.put(ground.key("x"), data)
-        _expect(artifact.size == size == ground.store.size(ground.key("x")), f"{artifact.size} bytes of {size}")
-        _expect(ground.content("x") == data, f"other bytes of {size}")
-        _expect(b"".join(ground.store.stream(ground.key("x"))) == data, f"other streamed bytes of {size}")
-    _expect(ground.names() == ["x"], f"keys {ground.names()}")
+        expect(artifact.size == size == ground.store.size(ground.key("x")), f"{artifact.size} bytes of {size}")
+        expect(ground.content("x") == data, f"other bytes of {size}")
+        expect(b"".join(ground.store.stream(ground.key("x"))) == data, f"other streamed bytes of {size}")
+    expect(ground.names() == ["x"], f"keys {ground.names()}")
 
 
 @_promise("Every key that stays inside is taken and listed as it is.")
@@ -172,11 +154,11 @@ def _odd_keys(ground: Ground) -> None:
     ])
     for name in names:
         ground.store.put(ground.key(name), name.encode())
-    _expect(ground.names() == names, f"keys {set(ground.names()) ^ set(names)} too many or missing")
+    expect(ground.names() == names, f"keys {set(ground.names()) ^ set(names)} too many or missing")
     for name in names:
-        _expect(ground.content(name) == name.encode(), f"another content under {name!r}")
+        expect(ground.content(name) == name.encode(), f"another content under {name!r}")
         ground.store.delete(ground.key(name))
-    _expect(ground.names() == [], f"keys {ground.names()} after all were removed")
+    expect(ground.names() == [], f"keys {ground.names()} after all were removed")
 
 
 @_promise("No key leads outside, in whatever call.")
@@ -197,8 +179,8 @@ def _path_tricks(ground: Ground) -> None:
         for key in tricks:
             with contextlib.suppress(UsageError):
                 call(key)
-                raise _Broken(f"{name} took {key[:40]!r}")
-    _expect(ground.names() == ["x"], f"keys {ground.names()}")
+                raise Broken(f"{name} took {key[:40]!r}")
+    expect(ground.names() == ["x"], f"keys {ground.names()}")
 
 
 @_promise("What is not there is an UnknownNameError at the call, does not exist, and may be deleted.")
@@ -212,13 +194,13 @@ def _unknown_keys(ground: Ground) -> None:
                 read(ground.key(name))
             except UnknownNameError:
                 continue
-            raise _Broken(f"{name} was read")
-        _expect(not store.exists(ground.key(name)), f"{name} exists")
+            raise Broken(f"{name} was read")
+        expect(not store.exists(ground.key(name)), f"{name} exists")
         store.delete(ground.key(name))
-    _expect(ground.names() == ["folder/x"], f"keys {ground.names()}")
+    expect(ground.names() == ["folder/x"], f"keys {ground.names()}")
     store.delete(ground.key("folder/x"))
     store.delete(ground.key("folder/x"))
-    _expect(ground.names() == [], f"keys {ground.names()}")
+    expect(ground.names() == [], f"keys {ground.names()}")
 
 
 @_promise("A list holds the keys that begin with the prefix, sorted, and no others.")
@@ -229,8 +211,8 @@ def _lists(ground: Ground) -> None:
     for prefix in ("", "a", "a/", "a/2", "a/2/", "b", "b/", "c", "c/d/", "a/2/3", "a/2/3/", "A/"):
         expected = tuple(sorted(ground.key(n) for n in names if n.startswith(prefix)))
         found = ground.store.list(ground.key(prefix))
-        _expect(found == expected, f"{found} under {prefix!r}")
-    _expect(set(map(ground.key, names)) <= set(ground.store.list()), "too few without a prefix")
+        expect(found == expected, f"{found} under {prefix!r}")
+    expect(set(map(ground.key, names)) <= set(ground.store.list()), "too few without a prefix")
 
 
 @_promise("A writer that fails leaves nothing new and keeps the old; its own error comes out.")
@@ -248,9 +230,9 @@ def _failing_writers(ground: Ground) -> None:
         for contents in tries:
             with contextlib.suppress(_Boom):
                 ground.store.put_all({ground.key(name): content for name, content in contents.items()})
-                raise _Broken("no error")
-            _expect(ground.names() == ["old"], f"keys {ground.names()} after {size} bytes")
-            _expect(ground.content("old") == b"old", "another content")
+                raise Broken("no error")
+            expect(ground.names() == ["old"], f"keys {ground.names()} after {size} bytes")
+            expect(ground.content("old") == b"old", "another content")
 
 
 @_promise("Nothing is visible before all is written, then all of it.")
@@ -264,8 +246,8 @@ def _half_written(ground: Ground) -> None:
         seen.append((ground.names(), ground.content("1")))
 
     ground.store.put_all({ground.key(name): look for name in ("1", "2", "3")})
-    _expect(seen == [(["1"], b"old")] * 3, f"{[names for names, _ in seen]} meanwhile")
-    _expect(ground.names() == ["1", "2", "3"], f"keys {ground.names()} afterwards")
+    expect(seen == [(["1"], b"old")] * 3, f"{[names for names, _ in seen]} meanwhile")
+    expect(ground.names() == ["1", "2", "3"], f"keys {ground.names()} afterwards")
 
 
 @_promise("A stream gives any range, in pieces of a few MB, and nothing past the end.")
@@ -277,12 +259,12 @@ def _ranges(ground: Ground) -> None:
     ranges = [(start, end) for start in ends for end in (*ends, None) if end is None or end >= start]
     for start, end in [*ranges[::5], (0, None), (0, 0), (size, None), (size + 5, None), (size - 3, size + 99)]:
         pieces = list(ground.store.stream(ground.key("x"), start, end))
-        _expect(b"".join(pieces) == data[start:end], f"other bytes from {start} to {end}")
-        _expect(all(0 < len(piece) <= PIECE_LIMIT for piece in pieces), f"pieces of {[len(p) for p in pieces]} bytes")
+        expect(b"".join(pieces) == data[start:end], f"other bytes from {start} to {end}")
+        expect(all(0 < len(piece) <= PIECE_LIMIT for piece in pieces), f"pieces of {[len(p) for p in pieces]} bytes")
     for start, end in [(-1, None), (2, 1), (0, -1)]:
         with contextlib.suppress(UsageError):
             ground.store.stream(ground.key("x"), start, end)
-            raise _Broken(f"{start} to {end} was taken for a range")
+            raise Broken(f"{start} to {end} was taken for a range")
 
 
 @_promise("A stream never mixes two versions: the one it began with to its end, or an error.")
@@ -297,7 +279,7 @@ def _one_version(ground: Ground) -> None:
             ground.store.put(ground.key("x"), after)
         with contextlib.suppress(SynthloomError):
             whole = first + b"".join(pieces)
-            _expect(whole == b"a" * _SEVERAL_PARTS, f"{len(whole)} bytes, {whole.count(b'b')} of the second version")
+            expect(whole == b"a" * _SEVERAL_PARTS, f"{len(whole)} bytes, {whole.count(b'b')} of the second version")
     ground.store.put(ground.key("x"), b"x")
     ground.store.stream(ground.key("x"))  # nobody reads it: nothing may stay open
 
@@ -329,10 +311,10 @@ def _concurrent_writers(ground: Ground) -> None:
         thread.join(_PATIENCE)
     done.set()
     reader.join(_PATIENCE)
-    _expect(not any(thread.is_alive() for thread in [reader, *writers]), "a thread that does not end")
-    _expect(not problems, "; ".join(problems))
-    _expect(hashlib.sha256(ground.content("shared") or b"").digest() in whole, "half an artifact")
-    _expect(len(ground.names()) == 31, f"{len(ground.names())} artifacts of 31")
+    expect(not any(thread.is_alive() for thread in [reader, *writers]), "a thread that does not end")
+    expect(not problems, "; ".join(problems))
+    expect(hashlib.sha256(ground.content("shared") or b"").digest() in whole, "half an artifact")
+    expect(len(ground.names()) == 31, f"{len(ground.names())} artifacts of 31")
 
 
 @_promise(f"A big artifact is written and read without holding it: at most {MEMORY_LIMIT >> 20} MB more memory.")
@@ -348,23 +330,23 @@ def _bounded_memory(ground: Ground) -> None:
         hashed.update(block)
     with _watched_memory() as grown:
         artifact = ground.store.put(ground.key("big"), write)
-        _expect(grown() < MEMORY_LIMIT, f"{grown() >> 20} MB while {BIG >> 20} MB were written")
-    _expect((artifact.size, artifact.sha256) == (BIG, hashed.hexdigest()), f"{artifact}")
+        expect(grown() < MEMORY_LIMIT, f"{grown() >> 20} MB while {BIG >> 20} MB were written")
+    expect((artifact.size, artifact.sha256) == (BIG, hashed.hexdigest()), f"{artifact}")
     back = hashlib.sha256()
     with _watched_memory() as grown:
         for piece in ground.store.stream(ground.key("big")):
             back.update(piece)
-        _expect(grown() < MEMORY_LIMIT, f"{grown() >> 20} MB while {BIG >> 20} MB were read")
-    _expect(back.digest() == hashed.digest(), "other bytes")
+        expect(grown() < MEMORY_LIMIT, f"{grown() >> 20} MB while {BIG >> 20} MB were read")
+    expect(back.digest() == hashed.digest(), "other bytes")
 
 
 @_promise("Keys are old when they were written long enough ago.")
 def _ages(ground: Ground) -> None:
     ground.store.put(ground.key("x"), b"")
-    _expect(ground.key("x") in ground.store.keys_older_than(-5), "a new artifact is not even as old as it is")
-    _expect(ground.key("x") not in ground.store.keys_older_than(3600), "a new artifact is an hour old")
+    expect(ground.key("x") in ground.store.keys_older_than(-5), "a new artifact is not even as old as it is")
+    expect(ground.key("x") not in ground.store.keys_older_than(3600), "a new artifact is an hour old")
     ground.store.delete(ground.key("x"))
-    _expect(ground.key("x") not in ground.store.keys_older_than(-5), "an artifact that was removed")
+    expect(ground.key("x") not in ground.store.keys_older_than(-5), "an artifact that was removed")
 
 
 @_promise("A signed link, where the store gives one, downloads the artifact under the name asked for.")
@@ -374,25 +356,20 @@ def _signed_links(ground: Ground) -> None:
         url = ground.store.signed_url(ground.key("a b/synthetic.csv"), 60, name)
         if url is None:
             return
-        _expect(url.startswith(("https://", "http://")), "no web address")
+        expect(url.startswith(("https://", "http://")), "no web address")
         with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:  # noqa: S310  # seen to be a web address
-            _expect(answer.read() == b"a,b\n", "other bytes")
+            expect(answer.read() == b"a,b\n", "other bytes")
             said = answer.headers.get("Content-Disposition", "")
-        _expect(said.startswith("attachment") and "filename" in said, f"content disposition {said!r}")
-        _expect("/" not in said and "\n" not in said, f"content disposition {said!r}")
+        expect(said.startswith("attachment") and "filename" in said, f"content disposition {said!r}")
+        expect("/" not in said and "\n" not in said, f"content disposition {said!r}")
 
 
-STORE_CHECKS: tuple[Check, ...] = tuple(_CHECKS)
+STORE_CHECKS: tuple[Check, ...] = tuple(_promise.checks)
 """All promises, each its own test."""
 
 
 class _Boom(Exception):  # noqa: N818  # a writer's own error
     """What a failing writer raises."""
-
-
-def _expect(kept: bool, found: str) -> None:
-    if not kept:
-        raise _Broken(found)
 
 
 def _reporting(work: Callable[..., None], problems: list[str], *args: Any) -> Callable[[], None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import sys
 import time
 from typing import Any, Dict, Tuple  # noqa: UP035  # this file must run under Python 3.8
 
@@ -62,7 +63,8 @@ def _hear_log() -> list[str]:
 def _describe(name: str, plugin: Any) -> dict[str, Any]:
     try:
         space = {hint.name: hint for hint in plugin.hyperparameter_space()}
-    except Exception:  # noqa: BLE001  # a plugin that proposes nothing to search can still be used
+    except Exception as error:  # noqa: BLE001  # a plugin that proposes nothing to search can still be used
+        print(f"{name} proposes no hyperparameters: {type(error).__name__}", file=sys.stderr)
         space = {}
     return {
         "name": name, "kind": plugin.type(),
