@@ -7,8 +7,8 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+from synthloom.http.page.assets import assets
 from synthloom.http.page.look import environment
-from synthloom.http.page.routes import assets
 
 DOCS = Path(__file__).parents[2] / "docs"
 

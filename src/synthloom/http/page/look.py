@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import jinja2
@@ -18,6 +17,7 @@ from synthloom.domain.errors import SynthloomError
 from synthloom.domain.records import RunRecord
 from synthloom.domain.run import RunStatus
 from synthloom.http.auth import Caller, csrf_token, gate_of
+from synthloom.http.page.assets import asset_version
 from synthloom.reports.svg import clean
 from synthloom.reports.words import number, percent
 
@@ -61,17 +61,6 @@ def render(
 def error_page(request: Request, error: SynthloomError, caller: Caller | None = None) -> Response:
     """An error as a page of its own."""
     return render(request, "error.html.j2", caller, status=error.http_status, error=error)
-
-
-@cache
-def asset_version() -> str:
-    """Changes with every file under static/: browsers may keep them for good."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for path in sorted(files("synthloom.http.page").joinpath("static").iterdir(), key=lambda p: p.name):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def form_key() -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Path
@@ -11,6 +9,7 @@ from starlette.responses import Response
 
 from synthloom.domain.errors import UnknownNameError
 from synthloom.http.page import datasets, keys, runs
+from synthloom.http.page.assets import TYPES, assets
 from synthloom.http.page.live import LiveBook
 
 if TYPE_CHECKING:
@@ -18,11 +17,6 @@ if TYPE_CHECKING:
 
 UPLOAD_PATHS = frozenset({datasets.UPLOAD_PATH})
 """Where the page takes tables: bodies may be large there."""
-
-TYPES = {
-    ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-}
 
 router = APIRouter(include_in_schema=False)
 
@@ -42,14 +36,3 @@ def static(name: str = Path(max_length=60)) -> Response:
         raise UnknownNameError("there is nothing at this address.")
     kind = TYPES[name[name.rindex("."):]]
     return Response(content, media_type=kind, headers={"Cache-Control": "public, max-age=31536000, immutable"})
-
-
-@cache
-def assets() -> dict[str, bytes]:
-    """The files under static/, and the heat maps' colours on dark screens, which the report computes."""
-    from synthloom.reports.heatmaps import dark_cells_css
-
-    folder = files("synthloom.http.page").joinpath("static")
-    found = {path.name: path.read_bytes() for path in folder.iterdir() if path.name[path.name.rfind("."):] in TYPES}
-    dark = f"@media screen and (prefers-color-scheme: dark) {{ {dark_cells_css()} }}\n"
-    return found | {"cells.css": dark.encode()}
