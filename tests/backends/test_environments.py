@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from synthloom.backends._pip import Watch
+from synthloom.backends._pip import Watch, downloads
 from synthloom.backends.environments import catalogue, check, folder, install, remove, status
 from synthloom.backends.specs import BACKENDS, Limits, Spec
 from synthloom.domain.errors import (
@@ -167,6 +167,39 @@ def test_without_a_network_it_says_so_and_nothing_is_left(toy: Toy, monkeypatch:
         install("toy", toy.settings)
     assert "reaches the package index" in (caught.value.do or "")
     assert toy.interpreters == []
+
+
+def test_downloads_lie_beside_the_interpreter_until_they_are_unpacked(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_CACHE_DIR", raising=False)
+    monkeypatch.delenv("PIP_NO_CACHE_DIR", raising=False)
+    place = toy.folder / "downloads"
+    (place / "tmp" / "of-a-killed-one").mkdir(parents=True)
+    kept = place / "cache" / "http-v2" / "wheel"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"downloaded before")
+    toy.release("1.0", spoil="0123456789")
+    with pytest.raises(BackendError, match=r"(?i)hash"):
+        install("toy", toy.settings)
+    assert kept.exists()  # what was downloaded serves the next try
+    assert not (place / "tmp").exists()
+    toy.release("1.0")
+    seen: dict[str, bool] = {}
+
+    def heard(event: Event) -> None:
+        if isinstance(event, Progress) and event.step in ("download", "install"):
+            seen[event.step] = kept.exists()
+
+    install("toy", toy.settings, emit=heard)
+    assert seen["install"] is False  # a second copy of what is being unpacked would only fill the disk
+    assert not place.exists()
+    with downloads(place) as chosen:
+        assert Path(chosen.environment["PIP_CACHE_DIR"]).is_relative_to(place)
+        assert Path(chosen.environment["TMPDIR"]).is_dir()
+    monkeypatch.setenv("PIP_CACHE_DIR", str(toy.base))
+    with downloads(place) as chosen:
+        assert "PIP_CACHE_DIR" not in chosen.environment  # a cache that the person named is pip's to keep
 
 
 def test_a_stopped_installation_leaves_nothing(toy: Toy) -> None:

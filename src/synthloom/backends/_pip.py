@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from synthloom.domain.errors import BackendError, CancelledError
@@ -122,6 +123,51 @@ def _failed(code: int, last: deque[str], where: str) -> BackendError:
         do = "See that this machine reaches the package index (pip's settings for mirrors and proxies hold), and " + (
             "install again: what was downloaded is kept.")
     return BackendError(f"pip ended with status {code}: {quoted or 'it said nothing'}.", where=where, do=do)
+
+
+class Downloads:
+    """What pip downloads for one backend, kept on the disk that the backend goes to until it is unpacked.
+
+    pip's own cache would keep gigabytes for ever that nothing else needs, and the system's folder for temporary files
+    is often small.
+
+    Attributes:
+        environment: Variables that tell pip so. A cache that the person named for pip stays pip's.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._own = not {"PIP_CACHE_DIR", "PIP_NO_CACHE_DIR"} & set(os.environ)
+        self.environment = {"TMPDIR": str(place / "tmp")}
+        if self._own:
+            self.environment["PIP_CACHE_DIR"] = str(place / "cache")
+
+    def unpacked(self) -> None:
+        """pip has all it needs and puts it into its place: a second copy of it would only fill the disk."""
+        if self._own:
+            for part in (self._place / "cache").glob("http*"):  # wheels that were built are still needed
+                shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def downloads(place: Path) -> Iterator[Downloads]:
+    """A folder for downloads. What failed or was stopped leaves there what it had, for the next time.
+
+    Raises:
+        BackendError: it cannot be made.
+    """
+    shutil.rmtree(place / "tmp", ignore_errors=True)
+    try:
+        (place / "tmp").mkdir(parents=True)
+    except OSError as error:
+        raise BackendError(
+            f"the folder cannot be made: {error.strerror or error}.", where=str(place), do="Make room there.",
+        ) from error
+    try:
+        yield Downloads(place)
+    finally:
+        shutil.rmtree(place / "tmp", ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)
 
 
 class Watch:

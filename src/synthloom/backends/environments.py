@@ -2,7 +2,8 @@
 
 A backend's folder, `HOME/backends/NAME/`, holds interpreters `env-*/` and one file, `installed.json`, that names the
 one in use. It is written last and at once, so an interpreter is either installed or not: what an interrupted
-installation left is no interpreter, and the next one clears it away. What it has downloaded stays in pip's cache.
+installation left is no interpreter, and the next one clears it away. What it has downloaded stays beside it, in
+`downloads/`, until it is unpacked.
 """
 
 from __future__ import annotations
@@ -301,7 +302,7 @@ def _alone(known: Spec, settings: BackendSettings) -> Iterator[Path]:
 
 
 def _clear(known: Spec, settings: BackendSettings) -> None:
-    """Remove interpreters that are not in use: former ones, and what an interrupted installation left."""
+    """Remove interpreters that are not in use: former ones, and what an interrupted installation left but downloads."""
     manifest = read_manifest(known, settings)
     for environment in home(known, settings).glob("env-*"):
         if manifest is None or environment.name != manifest.environment:
@@ -326,11 +327,16 @@ def _build(known: Spec, base: Path, environment: Path, steps: _Steps, cancelled:
     _pip.run([*pip, "-r", known.installer], quietly, cancelled, where=where)
     steps.begin("download")
     site = next((environment / "lib").glob("python*")) / "site-packages"
-    watch = _pip.Watch(_pip.pins(known.lock), site, steps.tell)
-    _pip.run(
-        [*pip, "--no-deps", "--no-warn-script-location", *_pip.talkative(python), "-r", known.lock], watch, cancelled,
-        where=where,
-    )
+    with _pip.downloads(environment.parent / "downloads") as kept:
+        def tell(step: str, fraction: float, message: str) -> None:
+            if step == "install":
+                kept.unpacked()
+            steps.tell(step, fraction, message)
+
+        _pip.run(
+            [*pip, "--no-deps", "--no-warn-script-location", *_pip.talkative(python), "-r", known.lock],
+            _pip.Watch(_pip.pins(known.lock), site, tell), cancelled, where=where, environment=kept.environment,
+        )
     steps.begin("check")
     found = _checked(known, python, steps, cancelled)
     steps.end(f"{len(found['catalogue']['plugins'])} plugins.")
