@@ -67,7 +67,10 @@ class ArtifactStore(Protocol):
         """Keys that start with `prefix`, sorted."""
 
     def keys_older_than(self, seconds: float) -> tuple[str, ...]:
-        """Keys written longer ago than so many seconds, sorted: to find what nobody points to."""
+        """Keys written longer ago than so many seconds, sorted: to find what nobody points to.
+
+        A store in which killed writers leave unfinished files tells those too; `delete` removes them.
+        """
 
     def exists(self, key: str) -> bool:
         """Whether an artifact stands under this key."""
@@ -139,6 +142,11 @@ class RunLedger(Protocol):
 
     def oldest_wait(self) -> float:
         """Seconds the oldest run that may be claimed has waited; 0 when none waits."""
+
+    def pointed_to(self, keys: Sequence[str]) -> frozenset[str]:
+        """Of these keys of either store, those that a dataset or an artifact of any tenant points to, and those of runs
+        that are not final yet (`{run_id}/…`): what a sweep must leave alone.
+        """
 
     # the queue, as workers see it
 

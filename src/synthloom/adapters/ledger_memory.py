@@ -223,6 +223,14 @@ class MemoryLedger:
             since = [self._free_since(run, now) for run in self._runs.values()]
             return max([0.0, *((now - s).total_seconds() for s in since if s is not None)])
 
+    def pointed_to(self, keys: Sequence[str]) -> frozenset[str]:
+        """Of these keys, those that something points to, and those of runs that are not final yet."""
+        with self._changed:
+            kept = {dataset.key for dataset in self._datasets.values()}
+            kept |= {artifact.key for run in self._runs.values() for artifact in run.artifacts}
+            unfinished = {run_id for run_id, run in self._runs.items() if not run.record.final}
+        return frozenset(key for key in keys if key in kept or key.partition("/")[0] in unfinished)
+
     # the queue, as workers see it
 
     def claim(self, worker: str, lease_seconds: float, *, tenant_limit: int | None = None) -> Claim | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -32,6 +32,8 @@ QUEUED = runs.c.status == sa.literal_column("'queued'")
 """Written out, not bound: only so does PostgreSQL see that the partial index serves."""
 RUNNING = runs.c.status == sa.literal_column("'running'")
 _LARGEST = 2**63 - 1
+_MOST_ASKED = 1000
+"""Keys named in one statement; databases take some thousands."""
 
 _BEGUN_BY_NOBODY: dict[str, Any] = {
     "status": RunStatus.QUEUED, "deliveries": 0, "started_at": None, "finished_at": None, "cancel_requested_at": None,
@@ -239,6 +241,25 @@ class SqlRuns:
         read, *since = self._database.read(lambda tx: tx.execute(asked).one())
         waits: list[float] = [(read - time).total_seconds() for time in since if isinstance(time, datetime)]
         return max([0.0, *waits])
+
+    def pointed_to(self, keys: Sequence[str]) -> frozenset[str]:
+        """Of these keys, those that something points to, and those of runs that are not final yet."""
+        keepable = [key for key in keys if common.shown(key) == key]  # others cannot stand in a row
+
+        def work(tx: Connection) -> frozenset[str]:
+            kept: set[str] = set()
+            for start in range(0, len(keepable), _MOST_ASKED):
+                asked = keepable[start : start + _MOST_ASKED]
+                run_ids = {key.partition("/")[0] for key in asked}
+                going = sa.select(runs.c.run_id).where(runs.c.run_id.in_(run_ids), sa.or_(QUEUED, RUNNING))
+                unfinished = set(tx.execute(going).scalars())
+                kept.update(key for key in asked if key.partition("/")[0] in unfinished)
+                # after the runs: what ends meanwhile is seen with what it points to
+                for column in (datasets.c.key, run_artifacts.c.key):
+                    kept.update(tx.execute(sa.select(column).where(column.in_(asked))).scalars())
+            return frozenset(kept)
+
+        return self._database.read(work)
 
     # inside
 

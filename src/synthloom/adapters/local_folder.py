@@ -108,10 +108,10 @@ class LocalFolder:
         return tuple(sorted(key for key, _ in self._files(prefix)))
 
     def keys_older_than(self, seconds: float) -> tuple[str, ...]:
-        """Keys written longer ago than so many seconds, sorted."""
+        """Keys written longer ago than so many seconds, sorted; with what killed processes left unfinished."""
         limit = time.time() - seconds
         found = []
-        for key, path in self._files(""):
+        for key, path in self._files("", unfinished=True):
             with contextlib.suppress(FileNotFoundError):  # removed since it was listed
                 if path.stat().st_mtime <= limit:
                     found.append(key)
@@ -153,8 +153,8 @@ class LocalFolder:
     def _path(self, key: str) -> Path:
         return self.root.joinpath(*check_key(key).split("/"))
 
-    def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:
-        """Finished files whose key starts with `prefix`; only the folder that the prefix names is walked."""
+    def _files(self, prefix: str, *, unfinished: bool = False) -> Iterator[tuple[str, Path]]:
+        """Finished files, or unfinished ones too, whose key starts with `prefix`; only the folder that it names is walked."""
         parts = prefix.split("/")[:-1]
         if any(part in ("", ".", "..") for part in parts):
             return
@@ -162,7 +162,7 @@ class LocalFolder:
             for name in names:
                 path = Path(folder, name)
                 key = path.relative_to(self.root).as_posix()
-                if key.startswith(prefix) and not name.endswith(PART):
+                if key.startswith(prefix) and (unfinished or not name.endswith(PART)):
                     yield key, path
 
     def _check_open(self) -> None:

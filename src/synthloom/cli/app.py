@@ -24,6 +24,7 @@ from synthloom.cli import (
     sample,
     schema,
     serve,
+    sweep,
     worker,
 )
 from synthloom.cli.crash import crash_error
@@ -59,10 +60,11 @@ app.add_typer(keys.app, name="keys", short_help="Who may use the server.")
 app.command("report-service", short_help="A server that draws PDFs.")(serve.report_service)
 app.command("worker", short_help="Do queued runs.")(worker.worker)
 app.command("migrate", short_help="Bring the server's database up to date.")(worker.migrate)
+app.command("sweep", short_help="Find files that nothing points to.")(sweep.sweep)
 
 COMMANDS = (
     "run", "inspect", "sample", "impute", "evaluate", "compare", "report", "methods", "backends", "schema", "serve",
-    "keys", "report-service", "worker", "migrate",
+    "keys", "report-service", "worker", "migrate", "sweep",
 )
 
 

@@ -22,6 +22,7 @@ from synthloom.service.recorder import check_cancelled
 
 _PIECE = 1 << 20
 _LONGEST_NAME = 200
+_BESIDE = ".columns.json"
 _UNPACKED_FACTOR, _LEAST_UNPACKED = 8, 256 << 20
 _UNSHOWN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # controls, formatting, surrogates, private, unassigned, breaks
 _SUFFIXES = re.compile(r"(\.[A-Za-z0-9]{1,8}){1,2}$")
@@ -126,6 +127,11 @@ def discard(store: ArtifactStore, key: str) -> None:
     store.delete(_beside(key))
 
 
+def dataset_key(key: str) -> str:
+    """The key of the table that something in the datasets' store belongs to: its own, or that of what stands beside."""
+    return key.removesuffix(_BESIDE)
+
+
 def columns_of(store: ArtifactStore, dataset: DatasetRecord) -> tuple[str, ...]:
     """The names of a stored table's columns."""
     said: dict[str, Any] = json.loads(store.get(_beside(dataset.key)))
@@ -184,4 +190,4 @@ def _suffix(filename: str) -> str:
 
 
 def _beside(key: str) -> str:
-    return f"{key}.columns.json"
+    return f"{key}{_BESIDE}"

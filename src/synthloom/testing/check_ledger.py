@@ -277,6 +277,30 @@ def _forgets_runs(desk: Desk) -> None:
     expect(ledger.delete_run(A, queued.run_id) == (), "a run without artifacts leaves some")
 
 
+@_OWN("of any keys, those that a dataset or an artifact of any tenant points to are told, and unfinished runs'.")
+def _tells_what_is_pointed_to(desk: Desk) -> None:
+    ledger, data, other = desk.ledger, desk.dataset(), desk.dataset(B)
+    expect(ledger.pointed_to(()) == frozenset(), "something among no keys is pointed to")
+    claim = desk.running(dataset=data)
+    run_id = claim.run.run_id
+    kept, late = f"{run_id}/synthetic.csv", f"{run_id}/2/synthetic.csv"
+    strange = (f"{data.key}.more", "0" * 32, f"{'0' * 32}/report.json", "odd \ud800", "\x00", "k" * 512, "a/../b")
+    keys = (data.key, other.key, kept, late, *strange)
+    expect(ledger.pointed_to(keys) == {data.key, other.key, kept, late}, "a running run's are free, or others taken")
+    ledger.settle(claim.lease, success(run_id, "synthetic.csv"))
+    queued = desk.queue(B, other)
+    waiting = f"{queued.run_id}/model.synthloom"
+    expect(
+        ledger.pointed_to((*keys, waiting)) == {data.key, other.key, kept, waiting},
+        "a settled run's key is free, what it does not point to is taken, or a queued run's is free",
+    )
+    many = [f"{number:032x}/report.json" for number in range(2500)]
+    expect(ledger.pointed_to([*many, kept]) == {kept}, "among many keys others are told")
+    ledger.delete_run(A, run_id)
+    ledger.delete_dataset(A, data.dataset_id)
+    expect(ledger.pointed_to(keys) == {other.key}, "what was forgotten is pointed to")
+
+
 @_OWN("a model is found by the key of the newest run of the tenant that succeeded under it and left one.")
 def _finds_models(desk: Desk) -> None:
     ledger, made = desk.ledger, list[str]()
