@@ -154,7 +154,7 @@ class LocalFolder:
         return self.root.joinpath(*check_key(key).split("/"))
 
     def _files(self, prefix: str, *, unfinished: bool = False) -> Iterator[tuple[str, Path]]:
-        """Finished files, or unfinished ones too, whose key starts with `prefix`; only the folder that it names is walked."""
+        """Files whose key starts with `prefix`, unfinished ones if asked; only the folder that it names is walked."""
         parts = prefix.split("/")[:-1]
         if any(part in ("", ".", "..") for part in parts):
             return
