@@ -138,6 +138,10 @@ def test_the_command_names_everything_that_changes_the_result(tmp_path: Path) ->
     assert f"schema={str(file)!r}" in said
     assert "holdout=0.3" in said
     assert "drop_text=True" in said
+    beside = synthloom.synthesize(table(), holdout=table(30), rows=20).report.meta
+    assert beside.command is not None
+    assert "holdout=holdout" in beside.command
+    assert beside.n_train == len(table())
     mapping = {"columns": {"age": {"upper": 83}}}
     command = synthloom.synthesize(table(), schema=mapping, rows=20).report.meta.command
     assert command is not None

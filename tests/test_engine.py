@@ -274,6 +274,24 @@ def test_a_table_whose_rows_are_all_copies_has_no_holdout_and_says_so():
     assert result.report.outcome == "not_judged"
 
 
+def test_rows_to_measure_against_may_come_beside_the_table():
+    case, beside = mixed(300, 1), mixed(100, 2).table
+    own = pd.concat([beside, case.table.iloc[:40]], ignore_index=True)
+    seen = []
+
+    class Watched(IndependentMarginals):
+        def fit(self, table, schema, rng, emit=lambda event: None, cancelled=lambda: False):
+            seen.append(table)
+            return super().fit(table, schema, rng, emit, cancelled)
+
+    data = Dataset(case.table, case.schema, "people.csv", "0" * 64, holdout=own)
+    result = run(data, known={"marginals": Watched}, method="marginals")
+    pd.testing.assert_frame_equal(seen[0], case.table)
+    meta = result.report.meta
+    assert (meta.n_real, meta.n_train, meta.n_holdout, meta.n_synth) == (440, 300, 100, 300)
+    assert result.report.privacy["mia_auc"] is not None
+
+
 def test_differential_privacy_is_refused_or_visibly_not_given_and_never_refined():
     with pytest.raises(PrivacyError):
         run(dp=DPRequest(epsilon=1))

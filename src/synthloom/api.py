@@ -87,7 +87,7 @@ def synthesize(
     privacy: PrivacyLevel | None = None,
     params: Mapping[str, Any] | None = None,
     refinements: Sequence[Refinement] = (),
-    holdout: float | None = None,
+    holdout: Any = None,
     dp: DPRequest | None = None,
     budget: float | str | None = None,
     device: Device = "auto",
@@ -110,8 +110,9 @@ def synthesize(
         privacy: low, default or high; None: the setting SYNTHLOOM_PRIVACY, else default.
         params: The method's parameters.
         refinements: Post-processing steps.
-        holdout: Share of rows kept back to measure against; None: the setting SYNTHLOOM_HOLDOUT, else a
-            fifth, at most 2,500 rows.
+        holdout: Share of rows kept back to measure against; or a table of rows of the same source, a frame or a path,
+            which are measured against and not learnt, beside all rows of `df`. None: the setting SYNTHLOOM_HOLDOUT,
+            else a fifth, at most 2,500 rows.
         dp: Differential privacy, as asked for.
         budget: Time that choosing and learning may take: seconds, or text such as 2m or 1h30m. With auto, methods are
             measured within it and the best one learns; "none": rules choose. None: the setting SYNTHLOOM_BUDGET for
@@ -127,11 +128,12 @@ def synthesize(
     from synthloom.service import choose_budget, make_overrides, make_request, run
 
     settings = Settings.from_environment()
+    share, unseen = (holdout, None) if holdout is None or isinstance(holdout, int | float) else (None, holdout)
     request = make_request(
         method=method, backend=backend, rows=rows, seed=seed, params=dict(params or {}),
         refinements=tuple(refinements), dp=dp,
         privacy=settings.privacy if privacy is None else privacy,
-        holdout=settings.holdout if holdout is None else holdout,
+        holdout=settings.holdout if holdout is None else share,
         max_attempts=settings.max_attempts, thresholds=settings.thresholds, device=device,
         budget=choose_budget(budget, method, settings.budget),
     )
@@ -140,11 +142,12 @@ def synthesize(
         "synthesize(df", method=method, backend=None if backend == "auto" else backend, rows=rows, target=target,
         survival=survival, privacy=request.privacy,
         budget=_budget(request), device=None if device == "auto" else device,
-        params=dict(params or {}) or None, refinements=tuple(refinements) or None, holdout=request.holdout,
+        params=dict(params or {}) or None, refinements=tuple(refinements) or None,
+        holdout=request.holdout if unseen is None else _named(unseen, "holdout"),
         schema=_named(schema), drop_text=drop_text or None, seed=seed,
     )
     done = run(
-        df, request, overrides=overrides, command=command, backends=_backends(settings), emit=emit,
+        df, request, overrides=overrides, holdout=unseen, command=command, backends=_backends(settings), emit=emit,
         cancelled=cancelled,
     )
     model = done.result.synthesizer
@@ -275,11 +278,11 @@ class _Name(str):
     __repr__ = str.__str__
 
 
-def _named(schema: SchemaOverrides | Mapping[str, Any] | str | Path | None) -> str | None:
-    """How a command names a schema: a file by its path; else by a name only, as it may hold labels of the table."""
-    if schema is None:
+def _named(given: Any, name: str = "schema") -> str | None:
+    """How a command names a schema or a table: a file by its path; else by a name only, as it may hold cells."""
+    if given is None:
         return None
-    return str(schema) if isinstance(schema, str | Path) else _Name("schema")
+    return str(given) if isinstance(given, str | Path) else _Name(name)
 
 
 def _command(head: str, **options: Any) -> str:

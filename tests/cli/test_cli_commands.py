@@ -189,6 +189,26 @@ def test_evaluate_measures_what_another_tool_made(
     assert "Likeness of single columns" in capsys.readouterr().out
 
 
+def test_a_run_takes_rows_to_measure_against_from_a_file(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows, beside, other = pd.read_csv(table), tmp_path / "unseen.csv", tmp_path / "other.csv"
+    unseen = rows.assign(size=rows["size"] + 1000, grade="IV")  # a label that the table itself does not have
+    pd.concat([unseen, rows.iloc[:10]]).to_csv(beside, index=False)
+    words = ["run", str(table), "--holdout", str(beside), "--budget", "none", "--out", str(tmp_path / "out"), "--quiet"]
+    found = document(words, capsys)
+    meta = found["result"]["meta"]
+    assert (meta["n_train"], meta["n_holdout"], meta["n_synth"]) == (100, 100, 100)
+    assert f"--holdout {beside}" in meta["command"]
+    assert "new_labels" in [n["code"] for n in found["notices"]]
+    assert set(pd.read_csv(tmp_path / "out" / "synthetic.csv")["grade"]) <= {"I", "II", "III"}
+    rows.drop(columns="size").to_csv(other, index=False)
+    lacking = document([*words[:3], str(other), "--out", str(tmp_path / "none"), "--quiet"], capsys)
+    assert lacking["exit_code"] == 3
+    assert "size" in lacking["error"]["what"]
+    assert not (tmp_path / "none").exists()
+
+
 def test_evaluate_reads_one_table_from_standard_input(
     table: Path, done: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
@@ -267,7 +287,8 @@ def test_a_budget_that_is_no_time_and_a_device_that_is_none_are_refused(
 def test_the_command_in_the_report_says_the_budget_whatever_the_environment_says() -> None:
     def said(**request: Any) -> str:
         return _command(
-            "my.csv", RunRequest(**request), Path("out"), target=None, survival=None, schema=None, drop_text=False
+            "my.csv", RunRequest(**request), Path("out"), target=None, survival=None, schema=None, holdout=None,
+            drop_text=False,
         )
 
     assert "--budget 1m30s" in said(budget=90)

@@ -71,6 +71,7 @@ def test_a_bare_call_shows_the_help_and_is_a_usage_error(capsys: pytest.CaptureF
         (["run", "x.csv", "--no-such-option"], "--no-such-option"),
         (["run", "x.csv", "--privacy", "medium"], "privacy='medium'"),
         (["run", "x.csv", "--holdout", "2"], "holdout=2.0"),
+        (["run", "-", "--holdout", "-"], "only once"),
         (["run", "x.csv", "--refine", "polish"], "polish"),
         (["run", "x.csv", "--param", "leaf"], "NAME=VALUE"),
         (["run", "x.csv", "--survival", "time"], "two columns"),

@@ -83,6 +83,19 @@ def table_name(table: str) -> str | None:
     return "standard input" if table == STDIN else None
 
 
+def holdout_choice(text: str | None, table: str) -> tuple[float | None, Any]:
+    """`--holdout` as a share of the table's rows, or as a table of its own to read; one of the two, or none."""
+    if text is None:
+        return None, None
+    try:
+        return float(text), None
+    except ValueError:
+        pass  # no number: the name of a file
+    if text == table == STDIN:
+        raise UsageError("standard input can be read only once.", where="--holdout", do="Name a file for the holdout.")
+    return None, table_source(text)
+
+
 def schema_overrides(
     schema: Path | None, *, target: str | None, survival: str | None, drop_text: bool = False,
 ) -> SchemaOverrides:

@@ -56,10 +56,11 @@ def run(
         ),
     ] = None,
     holdout: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            "--holdout", metavar="SHARE",
-            help="Share of rows kept back to measure against; without it a fifth, at most 2,500 rows.",
+            "--holdout", metavar="SHARE|FILE",
+            help="Share of rows kept back to measure against, or a file of rows of the same source, which are not "
+            "learnt either; without it a fifth, at most 2,500 rows.",
         ),
     ] = None,
     drop_text: opt.DropTextOption = False,
@@ -83,11 +84,12 @@ def run(
     from synthloom.service import choose_budget, make_request
 
     environment = settings()
+    share, unseen = opt.holdout_choice(holdout, table)
     request = make_request(
         method=method, backend=backend, rows=rows, seed=seed, params=opt.named_values(param, "--param"),
         refinements=tuple(refine or ()),
         privacy=environment.privacy if privacy is None else privacy,
-        holdout=environment.holdout if holdout is None else holdout,
+        holdout=environment.holdout if share is None and unseen is None else share,
         max_attempts=environment.max_attempts, thresholds=environment.thresholds, device=device,
         budget=choose_budget(budget, method, environment.budget, "--budget"),
     )
@@ -96,13 +98,16 @@ def run(
     folder = out if out is not None else default_out(environment.out, table)
     home = local_home(folder)
     check_out(home.folder, table, overwrite=overwrite)
-    command = _command(table, request, folder, target=target, survival=pair, schema=schema, drop_text=drop_text)
+    command = _command(
+        table, request, folder, target=target, survival=pair, schema=schema, holdout=holdout,
+        drop_text=drop_text,
+    )
 
     def job(emit: Emit, cancelled: Cancelled) -> Finished:
         return home.service.execute(
             home.run_id, source, request, name=opt.table_name(table),
             overrides=opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text),
-            command=command, escape_formulas=not raw_csv, backends=backends(environment), emit=emit,
+            holdout=unseen, command=command, escape_formulas=not raw_csv, backends=backends(environment), emit=emit,
             cancelled=cancelled,
         )
 
@@ -161,7 +166,7 @@ def size_words(size: int) -> str:
 
 def _command(
     table: str, request: RunRequest, folder: Path, *, target: str | None, survival: tuple[str, str] | None,
-    schema: Path | None, drop_text: bool,
+    schema: Path | None, holdout: str | None, drop_text: bool,
 ) -> str:
     """The command that does the same again; what the environment set is spelt out where there is an option for it."""
     words = ["synthloom", "run", table, "--out", str(folder), "--seed", str(request.seed), "--method", request.method]
@@ -170,7 +175,8 @@ def _command(
     if request.budget is not None or request.method == "auto":
         words += ["--budget", "none" if request.budget is None else budget_text(request.budget)]
     words += ["--device", request.device] if request.device != "auto" else []
-    words += ["--holdout", f"{request.holdout:g}"] if request.holdout is not None else []
+    kept = holdout if request.holdout is None else f"{request.holdout:g}"
+    words += ["--holdout", kept] if kept is not None else []
     words += ["--rows", str(request.rows)] if request.rows is not None else []
     words += ["--target", target] if target is not None else []
     words += ["--survival", ",".join(survival)] if survival is not None else []

@@ -47,7 +47,7 @@ from synthloom.synthesizer import Synthesizer
 from synthloom.tables.canonical import check_canonical
 from synthloom.tables.dataset import Dataset
 from synthloom.tables.release import recast
-from synthloom.tables.split import split_holdout
+from synthloom.tables.split import split_holdout, unseen
 
 MIN_ROWS = 20
 """Fewest rows a run takes: with less, neither a method nor a holdout has anything to work with."""
@@ -181,6 +181,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.dataset.frame)
 
+    @property
+    def real(self) -> int:
+        """Rows of the table and of a holdout that came beside it."""
+        return len(self) + (0 if self.dataset.holdout is None else len(self.dataset.holdout))
+
 
 def check_request(dataset: Dataset, request: RunRequest) -> None:
     """See that a table can be learnt and measured; TableError or PrivacyError says why not."""
@@ -203,9 +208,12 @@ def check_request(dataset: Dataset, request: RunRequest) -> None:
 
 
 def split_rows(dataset: Dataset, run: Run, stage: Stage) -> Rows:
-    """Rows to learn from and rows kept back, as the request has it."""
-    share = run.request.holdout or min(_HOLDOUT_SHARE, _HOLDOUT_ROWS / max(len(dataset.frame), 1))
-    train, holdout = split_holdout(dataset.frame, dataset.schema, share, run.rng("split"))
+    """Rows to learn from and rows kept back: those that came beside the table, else as the request has it."""
+    if dataset.holdout is not None:
+        train, holdout = dataset.frame, unseen(dataset.holdout, dataset.frame, dataset.schema)
+    else:
+        share = run.request.holdout or min(_HOLDOUT_SHARE, _HOLDOUT_ROWS / max(len(dataset.frame), 1))
+        train, holdout = split_holdout(dataset.frame, dataset.schema, share, run.rng("split"))
     stage.message = f"{len(train)} rows to learn from, {len(holdout)} kept back to measure against."
     if len(holdout):
         return Rows(dataset, train, holdout)
@@ -463,7 +471,7 @@ def _report(
 ) -> Report:
     plan, synthesizer = best.attempt.plan, best.synthesizer
     meta = Meta(
-        model=plan.method, backend=synthesizer.backend, attempt=best.attempt.number, n_real=len(rows),
+        model=plan.method, backend=synthesizer.backend, attempt=best.attempt.number, n_real=rows.real,
         n_train=len(rows.train), n_holdout=0 if rows.holdout is None else len(rows.holdout), n_synth=len(best.data),
         seed=run.request.seed, data_hash=rows.dataset.sha256, dataset=rows.dataset.name,
     )

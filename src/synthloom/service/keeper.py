@@ -31,14 +31,15 @@ class Service:
 
     def execute(
         self, run_id: str, source: Source, request: RunRequest, *, name: str | None = None,
-        overrides: SchemaOverrides | None = None, command: str | None = None, escape_formulas: bool = True,
-        backends: Backends | None = None, emit: Emit = ignore, cancelled: Cancelled = never,
+        overrides: SchemaOverrides | None = None, holdout: Source | None = None, command: str | None = None,
+        escape_formulas: bool = True, backends: Backends | None = None, emit: Emit = ignore,
+        cancelled: Cancelled = never,
     ) -> Finished:
         """`run`, then `keep`: the whole road from a table to its artifacts."""
         recorder = Recorder(emit)
         done = run(
-            source, request, name=name, overrides=overrides, command=command, backends=backends, emit=recorder,
-            cancelled=cancelled,
+            source, request, name=name, overrides=overrides, holdout=holdout, command=command, backends=backends,
+            emit=recorder, cancelled=cancelled,
         )
         return self.keep(run_id, done, escape_formulas=escape_formulas, emit=recorder, cancelled=cancelled)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -89,15 +89,16 @@ def read_raw(source: Source, name: str | None = None, overrides: SchemaOverrides
 
 
 def load(
-    source: Source, *, name: str | None = None, overrides: SchemaOverrides | None = None, emit: Emit = ignore,
-    cancelled: Cancelled = never,
+    source: Source, *, name: str | None = None, overrides: SchemaOverrides | None = None,
+    holdout: Source | None = None, emit: Emit = ignore, cancelled: Cancelled = never,
 ) -> Dataset:
-    """Read a table and find out what its columns are.
+    """Read a table and find out what its columns are; and rows that are to be measured against, if there are some.
 
     Raises:
         InputError: the table or the schema cannot be used; says where and what to do.
         CancelledError: `cancelled()` turned true between reading, inference and conversion.
     """
+    from synthloom.service.together import read_together
     from synthloom.tables.coerce import coerce
     from synthloom.tables.dataset import Dataset
     from synthloom.tables.frames import library_of
@@ -107,7 +108,12 @@ def load(
     with recorder.step("read"):
         raw = read_raw(source, name, overrides)
         check_cancelled(cancelled)
+        beside = None if holdout is None else read_raw(holdout, overrides=overrides)
+        check_cancelled(cancelled)
     with recorder.step("infer"):
+        if beside is not None:
+            dataset, (kept,) = read_together(raw, [beside], overrides, recorder, cancelled)
+            return replace(dataset, library=library_of(source), holdout=kept)
         schema = infer_schema(raw, overrides, recorder)
         check_cancelled(cancelled)
         recorder(Progress(step="infer", fraction=0.5, message="converting cells"))
@@ -132,8 +138,8 @@ def inspect(
 
 def run(
     source: Source, request: RunRequest, *, name: str | None = None, overrides: SchemaOverrides | None = None,
-    command: str | None = None, backends: Backends | None = None, ready: Ready | None = None, emit: Emit = ignore,
-    cancelled: Cancelled = never,
+    holdout: Source | None = None, command: str | None = None, backends: Backends | None = None,
+    ready: Ready | None = None, emit: Emit = ignore, cancelled: Cancelled = never,
 ) -> Finished:
     """Carry a request through the pipeline; store nothing.
 
@@ -142,6 +148,8 @@ def run(
         request: What is asked for.
         name: A name for people; default: the file's.
         overrides: What a person says about the columns.
+        holdout: Rows of the same source, to measure against and not to learn from; None: some of the table are kept
+            back, as the request has it.
         command: How to do it again, for the report.
         backends: Who may implement methods beside this package; None: nobody.
         ready: What an equal run has learnt, to be taken instead of learning again.
@@ -153,7 +161,7 @@ def run(
     from synthloom.tables.rng import child
 
     recorder = recording(emit)
-    dataset = load(source, name=name, overrides=overrides, emit=recorder, cancelled=cancelled)
+    dataset = load(source, name=name, overrides=overrides, holdout=holdout, emit=recorder, cancelled=cancelled)
     result = execute_pipeline(
         dataset, request, child(request.seed, "run"), recorder, cancelled, backends=backends or NATIVE_ONLY,
         ready=ready,

@@ -20,6 +20,8 @@ class Dataset:
         name: A name for people, such as the file's.
         sha256: Hash of the bytes it was read from, or of its content when it came as a frame.
         library: Whose frames its rows are to come back as.
+        holdout: Rows of the same source to measure against and never to learn from, canonical for `schema`; None: a run
+            keeps some of `frame` back.
     """
 
     frame: pd.DataFrame
@@ -27,3 +29,4 @@ class Dataset:
     name: str
     sha256: str
     library: Library = "pandas"
+    holdout: pd.DataFrame | None = None

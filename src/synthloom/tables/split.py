@@ -45,7 +45,12 @@ def split_holdout(
     chosen[_stratified(_strata(table, schema), size, rng)] = True
     train = table[~chosen].reset_index(drop=True)
     holdout = table[chosen].reset_index(drop=True)
-    return train, holdout[~_seen(holdout, train, schema)].reset_index(drop=True)
+    return train, unseen(holdout, train, schema)
+
+
+def unseen(holdout: pd.DataFrame, train: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """The rows of a holdout that equal no row of train in every modelled column, with a RangeIndex."""
+    return holdout[~_seen(holdout, train, schema)].reset_index(drop=True)
 
 
 def _strata(table: pd.DataFrame, schema: Schema) -> np.ndarray:
