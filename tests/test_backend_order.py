@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from methods_for_tests import KNOWN, IndependentMarginals, MarginalsParams
+from synthloom.backends.desk import make_backends
 from synthloom.domain.errors import (
     BackendError,
     FitError,
@@ -20,6 +21,7 @@ from synthloom.domain.guarantee import NoGuarantee
 from synthloom.domain.run import DPRequest, RunRequest
 from synthloom.engine import execute_pipeline
 from synthloom.registry import Backend, Backends, backend_methods, choose_method, create_synthesizer
+from synthloom.settings import Settings
 from synthloom.tables.dataset import Dataset
 from synthloom.testing.example_tables import mixed
 
@@ -155,6 +157,46 @@ def test_differential_privacy_never_goes_to_a_backend_that_cannot_give_it():
     assert made.backend == "synthcity"
     assert heard[-1].used == "no formal guarantee"
     assert "does not keep" in heard[-1].reason
+
+
+class Private(IndependentMarginals):
+    """Keeps differential privacy, or says so: enough to see who is asked."""
+
+    info = IndependentMarginals.info.__class__(name="quiet", title="Quiet", summary="", paper="", dp=True)
+
+
+@pytest.mark.parametrize(("allowed", "made_by"), [(None, "native"), (("native",), "native"), ((), None),
+                                                 (("synthcity",), None)])
+def test_a_setting_says_who_may_serve_differential_privacy(allowed, made_by):
+    known, strict = KNOWN | {"quiet": Private}, DPRequest(epsilon=1)
+    backends = desk(private=allowed, city=("quiet", "marginals"))
+    if made_by:
+        assert choose_method("quiet", known=known, backends=backends, dp=strict).method.backend == made_by
+        assert "quiet" in backend_methods("auto", known=known, backends=backends, dp=strict)
+        return
+    with pytest.raises(PrivacyError, match="DP_BACKEND"):
+        choose_method("quiet", known=known, backends=backends, dp=strict)
+    with pytest.raises(PrivacyError, match="DP_BACKEND"):
+        backend_methods("auto", known=known, backends=backends, dp=strict)
+    loose = DPRequest(epsilon=1, strict=False)  # goes on, with those that promise nothing
+    assert choose_method("quiet", known=known, backends=backends, dp=loose).method.backend == "synthcity"
+    assert "quiet" not in backend_methods("auto", known=known, backends=backends, dp=loose)
+    with pytest.raises(PrivacyError, match="DP_BACKEND"):
+        choose_method("quiet", "native", known=known, backends=backends, dp=loose)
+    assert choose_method("quiet", "native", known=known, backends=backends).method is Private  # nobody asked for it
+
+
+@pytest.mark.parametrize(("value", "private"), [
+    (None, None), ("any", None), ("none", ()), ("custom", ("native",)), ("native", ("native",)),
+    ("synthcity", ("synthcity",)),
+])
+def test_the_environment_says_who_may_serve_differential_privacy(value, private):
+    assert make_backends(Settings.from_environment({"DP_BACKEND": value} if value else {})).private == private
+
+
+def test_a_reader_is_not_told_of_absent_backends_that_never_had_the_method():
+    choice = choose("marginals", backends=desk(city=("adsgan",), city_error=ABSENT))
+    assert (choice.method.backend, choice.reason, choice.events) == ("native", "", ())
 
 
 def test_a_method_known_to_a_backend_that_is_absent_says_how_to_get_it():

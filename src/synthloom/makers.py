@@ -67,6 +67,8 @@ class Backends:
         only: The one backend allowed, if there is but one.
         asked: Whether a person has set the order; then a step past a backend that is not installed is a fall.
         metrics: What they measure beside our metrics.
+        private: Who alone may serve requests for differential privacy (DP_BACKEND): names, none for nobody; None:
+            whoever can.
     """
 
     order: tuple[str, ...] = ("native",)
@@ -74,6 +76,13 @@ class Backends:
     only: str | None = None
     asked: bool = False
     metrics: tuple[Metric, ...] = ()
+    private: tuple[str, ...] | None = None
+
+    def serves_privacy(self, backend: str) -> bool:
+        """Whether a backend may be given requests for differential privacy; whether it can keep them is its methods'
+        to say.
+        """
+        return self.private is None or backend in self.private
 
     @property
     def names(self) -> tuple[str, ...]:

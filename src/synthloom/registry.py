@@ -115,6 +115,8 @@ def choose_method(
         for who in (w for w in order if w not in (failed or {})):
             try:
                 method = _from_backend(name, who, desk, known)
+                if dp is not None and method.info.dp and not desk.serves_privacy(who):
+                    raise PrivacyError(_not_served(who, desk))
                 if formal and not method.info.dp:
                     raise PrivacyError(f"{no_privacy(method)}.")
             except SynthloomError as error:
@@ -152,25 +154,42 @@ def backend_order(backend: str, backends: Backends) -> tuple[str, ...]:
 
 
 def backend_methods(
-    backend: str, *, known: Mapping[str, AnyMethod] | None = None, backends: Backends | None = None
+    backend: str, *, known: Mapping[str, AnyMethod] | None = None, backends: Backends | None = None,
+    dp: DPRequest | None = None,
 ) -> dict[str, AnyMethod]:
     """Methods that a choice among methods may take: native ones, unless a backend was named or is the only one allowed.
+
+    Those that would keep differential privacy but may not serve it are left out where it is asked for.
 
     Raises:
         UnknownNameError, UsageError: as in `backend_order`.
         MissingDependencyError, BackendError: why none of those named can be used.
+        PrivacyError: differential privacy is asked for, and those who could keep it may not.
     """
     desk = backends or NATIVE_ONLY
-    if backend == "auto" and desk.only is None:
-        return methods(known)
     errors = []
-    for who in backend_order(backend, desk):
-        if who == NATIVE:
-            return methods(known)
-        if (error := desk.others[who].unavailable()) is None:
-            return desk.others[who].methods()
-        errors.append(error)
+    for who in (NATIVE,) if backend == "auto" and desk.only is None else backend_order(backend, desk):
+        if who != NATIVE and (error := desk.others[who].unavailable()) is not None:
+            errors.append(error)
+            continue
+        found = methods(known) if who == NATIVE else desk.others[who].methods()
+        if dp is None or desk.serves_privacy(who):
+            return found
+        rest = {name: method for name, method in found.items() if not method.info.dp}
+        if dp.strict:
+            raise PrivacyError(
+                f"differential privacy (epsilon {dp.epsilon:g}) was asked for, but {_not_served(who, desk)}",
+                do="Ask the operator, or set strict to false to go on without any guarantee.",
+            )
+        return rest
     raise errors[0]
+
+
+def _not_served(backend: str, desk: Backends) -> str:
+    """Why a backend is not given requests for differential privacy, as a clause with its full stop."""
+    if not desk.private:
+        return "nobody may serve such requests here (DP_BACKEND)."
+    return f"only {' or '.join(desk.private)} may serve such requests here (DP_BACKEND), not {backend}."
 
 
 def no_privacy(method: AnyMethod) -> str:
@@ -208,8 +227,9 @@ def _chosen(  # noqa: PLR0917
     reasons: list[str] = []
     events: list[Event] = []
     for who, error in passed.items():
-        reasons.append(error.what.rstrip("."))
         absent = isinstance(error, MissingDependencyError) and who != NATIVE
+        if who in asked or not absent or {_plain(name), method.info.name} & set(desk.others[who].names()):
+            reasons.append(error.what.rstrip("."))  # that it lacks what it never had is no reason
         if who in asked or not absent:  # nobody misses a backend that was never installed
             events.append(Fallback(
                 wanted=f"{name} by {who}", used=f"{method.info.name} by {method.backend}", reason=error.text(),

@@ -206,6 +206,11 @@ class Settings(BaseModel):
     synthcity_only: bool = Field(
         False, alias="USE_SYNTHCITY_ONLY", description="Whether nothing but SynthCity may make a synthesizer.",
     )
+    dp_backend: Literal["any", "none", "custom", "native", "synthcity"] = Field(
+        "any", alias="DP_BACKEND",
+        description="Who may serve requests for differential privacy: any that can keep it, none, native (also called "
+        "custom) or synthcity, none of whose plugins keeps it.",
+    )
     synthcity_metrics: bool = Field(
         False, alias="USE_SYNTHCITY_METRICS", description="Whether SynthCity's metrics are measured beside ours.",
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Literal, Protocol
 
 from synthloom.backends.evaluators import synthcity_metrics
 from synthloom.backends.sdv import Sdv
@@ -12,6 +13,10 @@ from synthloom.domain.errors import UsageError
 from synthloom.registry import NATIVE, Backend, Backends
 
 DEFAULT_ORDER = ("synthcity", "native", "sdv")
+PRIVATE: Mapping[str, tuple[str, ...] | None] = {
+    "any": None, "none": (), "custom": (NATIVE,), "native": (NATIVE,), "synthcity": ("synthcity",),
+}
+"""Values of DP_BACKEND → who may serve requests for differential privacy; None: whoever can."""
 
 
 class DeskSettings(BackendSettings, Protocol):
@@ -28,6 +33,10 @@ class DeskSettings(BackendSettings, Protocol):
     @property
     def synthcity_metrics(self) -> bool:
         """Whether SynthCity's metrics are measured too."""
+
+    @property
+    def dp_backend(self) -> Literal["any", "none", "custom", "native", "synthcity"]:
+        """Who may serve requests for differential privacy."""
 
     @property
     def sdv_licensed(self) -> bool:
@@ -57,5 +66,5 @@ def make_backends(settings: DeskSettings, *, hosted: bool = False) -> Backends:
         )
     return Backends(
         order=order, others=others, only="synthcity" if settings.synthcity_only else None, asked=order != DEFAULT_ORDER,
-        metrics=synthcity_metrics(city) if settings.synthcity_metrics else (),
+        metrics=synthcity_metrics(city) if settings.synthcity_metrics else (), private=PRIVATE[settings.dp_backend],
     )

@@ -33,7 +33,9 @@ def settle_backend(run: Run) -> str:
     """
     request = run.request
     if request.method == "auto":
-        run.known = backend_methods(request.backend, known=run.known, backends=run.backends)
+        run.known = backend_methods(
+            request.backend, known=run.known, backends=run.backends, dp=request.dp,
+        )
         return ""
     run.asked, run.given = request.method, run.known
     return _take(run, _choose(run))

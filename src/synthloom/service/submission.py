@@ -31,7 +31,8 @@ def check_request(request: RunRequest, backends: Backends | None = None) -> None
             "differential privacy.", do="Leave the refinements out, or differential privacy.",
         )
     if request.method == "auto":
-        candidates(Schema(columns=()), SMALL, request, backend_methods(request.backend, backends=backends))
+        known = backend_methods(request.backend, backends=backends, dp=request.dp)
+        candidates(Schema(columns=()), SMALL, request, known)
     else:
         create_synthesizer(
             request.method, request.params, backend=request.backend, privacy=request.privacy, dp=request.dp,
