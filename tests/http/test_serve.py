@@ -103,6 +103,18 @@ def test_one_command_from_a_table_to_its_twin(start: Start) -> None:
     assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in waiting)
 
 
+def test_ending_the_server_counts_no_delivery_of_a_run(start: Start) -> None:
+    server = start("serve")
+    client = server.client
+    dataset = client.post("/v1/datasets", files={"file": ("people.csv", people(), "text/csv")}).json()["dataset_id"]
+    asked = {"dataset_id": dataset, "method": "ctgan", "params": {"epochs": 100_000}}
+    address = f"/v1/runs/{client.post('/v1/runs', json=asked).json()['run_id']}"
+    wait_for(lambda: client.get(address).json()["step"] == "fit")
+    assert server.end(signal.SIGTERM)[0] == 0
+    run = start("serve", "--no-worker").client.get(address).json()
+    assert (run["status"], run["deliveries"], run["error"]) == ("queued", 0, None)
+
+
 def test_a_worker_that_dies_is_started_again(start: Start) -> None:
     server = start("serve")
     wait_for(server.workers)

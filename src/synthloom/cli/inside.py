@@ -60,7 +60,7 @@ class InsideWorker:
 
     def _one(self) -> int:
         """One worker's life; this thread starts it, as the child ends with the thread that started it."""
-        from synthloom.service.processes import ask_group, kill_group
+        from synthloom.service.processes import kill_group
 
         environment = dict(os.environ) | {
             "SYNTHLOOM_DRAIN_SECONDS": "1",  # runs go back to the queue, and on at the next start
@@ -75,7 +75,7 @@ class InsideWorker:
                 time.sleep(_TICK)
                 if asked is None:
                     asked = time.monotonic()
-                    ask_group(process)
+                    process.terminate()  # it alone: its children end at its word, and their runs go back uncounted
                 elif time.monotonic() - asked > _END_SECONDS:
                     break
         return kill_group(process)
