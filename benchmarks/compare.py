@@ -63,10 +63,10 @@ def main() -> None:
             for name in [*names, *peers]:
                 if name in peers and seed >= args.peer_seeds:
                     continue
-                many = () if name == "auto" else ("--many", "100000")
+                more = ("--holdout", args.holdout) if name == "auto" else ("--many", "100000")
                 costs = (
                     _run([peers[name], args.peer_script, name, args.train, str(out)]) if name in peers
-                    else _ours(args, name, seed, out, *many)
+                    else _ours(args, name, seed, out, *more)
                 )
                 got = judge(args, out)
                 scores.setdefault(name, []).append([float(got[k]) for k in SCORES])

@@ -1,9 +1,11 @@
 """Fit one of our methods on a table, write as many synthetic rows, and print one JSON line of costs.
 
-    python one.py METHOD TRAIN.csv OUT.csv [--seed S] [--target COL] [--params JSON] [--head N] [--many N]
+    python one.py METHOD TRAIN.csv OUT.csv [--seed S] [--target COL] [--params JSON] [--holdout HOLDOUT.csv] [--head N]
+                  [--many N]
 
-METHOD auto carries the whole pipeline, with its race; every other is the method's raw output. In a process of its own,
-so that the peak of memory is its own too.
+METHOD auto carries the whole pipeline, with its race, learning all rows where --holdout names others to measure against
+(one attempt, so that what is measured there decides nothing); every other is the method's raw output. In a process of
+its own, so that the peak of memory is its own too.
 """
 
 from __future__ import annotations
@@ -12,14 +14,15 @@ import argparse
 import json
 import resource
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from common import load
 from synthloom.domain.run import RunRequest
 from synthloom.engine import execute_pipeline
 from synthloom.registry import create_synthesizer
+from synthloom.service import load, make_overrides
 from synthloom.tables.coerce import restore
 
 
@@ -33,17 +36,16 @@ def main() -> None:
     parser.add_argument("--target")
     parser.add_argument("--params", default="{}")
     parser.add_argument("--budget", type=float, default=120.0)
+    parser.add_argument("--holdout")
     parser.add_argument("--head", type=int)
     parser.add_argument("--many", type=int, default=0, help="rows to draw once more, to see the rate")
     args = parser.parse_args()
-    source = load(Path(args.train))
-    frame = source.frame if args.head is None else source.frame.head(args.head)
-    schema = source.schema.model_copy(update={"target": args.target})
-    dataset = type(source)(frame, schema, source.name, source.sha256)
+    source = load(Path(args.train), overrides=make_overrides(target=args.target), holdout=args.holdout)
+    dataset = source if args.head is None else replace(source, frame=source.frame.head(args.head))
     start, rng = time.perf_counter(), np.random.default_rng(args.seed)
     told = {}
     if args.method == "auto":
-        request = RunRequest(method="auto", seed=args.seed, budget=args.budget)
+        request = RunRequest(method="auto", seed=args.seed, budget=args.budget, max_attempts=1)
         result = execute_pipeline(dataset, request, rng, lambda _e: None, lambda: False)
         made, fitted, fit, sample = result.data, result.synthesizer, time.perf_counter() - start, 0.0
         told = {"chose": fitted.method}
