@@ -26,7 +26,7 @@ help:
 	@echo "make serve            the web page and the API for this machine, with nothing to set up (ARGS=\"--port 8001\")"
 	@echo "make test             the tests"
 	@echo "make test-browser     the tests of the web page, in Chromium (on Debian, as root, it is installed where it is missing)"
-	@echo "make test-backends    the tests that need SynthCity and SDV; installs them first (some 13 GB on disk)"
+	@echo "make test-backends    the tests that need SynthCity and SDV; installs them where they are not (13 GB on disk)"
 	@echo "make check            what CI checks: lint, types, import rules, tests"
 	@echo "make lint             ruff, mypy and import rules only"
 	@echo "make docs             write the generated tables and JSON Schemas of docs/ anew"
@@ -87,10 +87,10 @@ test-browser: $(VENV)/.installed-dev
 # SDV is under BUSL-1.1, which allows its use in tests; see docs/backends.md
 test-backends: $(VENV)/.installed-dev
 	@for name in synthcity sdv; do \
-		$(BIN)/synthloom backends check $$name --quiet 2>/dev/null \
-		|| $(BIN)/synthloom backends install $$name --accept-licence || exit $$?; \
+		if $(BIN)/synthloom backends check $$name --quiet 2>/dev/null; then echo "$$name is installed and works."; \
+		else $(BIN)/synthloom backends install $$name --accept-licence || exit $$?; fi; \
 	done
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m backends $(PYTEST_ARGS) tests/backends
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m backends $(PYTEST_ARGS) tests/backends
 
 # --- for developers ----------------------------------------------------------------------------------------------
 

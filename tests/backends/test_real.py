@@ -59,6 +59,20 @@ def opened() -> Iterator[Open]:
         yield make
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Open]:
+    """One session for each backend, for tests that leave it as it was: its first import takes longer than most fits."""
+    sessions: dict[str, Session] = {}
+    with ExitStack() as stack:
+        def get(name: str) -> Session:
+            if name not in sessions:
+                settings = Settings.from_environment()
+                sessions[name] = stack.enter_context(Session(installed(name), settings, threads=1))
+            return sessions[name]
+
+        yield get
+
+
 def table(rows: int, seed: int) -> pd.DataFrame:
     """Numbers, whole numbers and labels that hang together, as the translation hands them over."""
     rng = np.random.default_rng(seed)
@@ -109,11 +123,11 @@ EVERY = [(name, plugin) for name in sorted(BACKENDS) for plugin in plugins(name)
 
 
 @pytest.mark.parametrize(("name", "plugin"), EVERY, ids=[f"{n}:{p['name']}" for n, p in EVERY])
-def test_every_plugin_learns_and_draws_repeatably(opened: Open, name: str, plugin: dict[str, Any]) -> None:
+def test_every_plugin_learns_and_draws_repeatably(shared: Open, name: str, plugin: dict[str, Any]) -> None:
     if plugin["name"] in SLOW:
         pytest.skip("it takes minutes on the smallest table")
     payload, rows = request_for(plugin)
-    session = opened(name)
+    session = shared(name)
     if plugin["name"] in NEEDS_A_HUB:
         with pytest.raises(AttemptError):
             session.call("fit", payload, {"train": rows})
@@ -158,11 +172,11 @@ def test_losses_are_told(opened: Open) -> None:
     assert {e.name for e in heard if isinstance(e, Loss)} == {"gen", "discrim"}
 
 
-def test_a_misspelt_parameter_is_refused_with_the_right_name(opened: Open, backend: str) -> None:
+def test_a_misspelt_parameter_is_refused_with_the_right_name(shared: Open, backend: str) -> None:
     payload, rows = request_for(next(p for p in plugins(backend) if p["name"] == "ctgan"))
     payload["params"] = {"batchsize": 100}
     with pytest.raises(AttemptError, match="Did you mean batch_size") as caught:
-        opened(backend).call("fit", payload, {"train": rows})
+        shared(backend).call("fit", payload, {"train": rows})
     assert caught.value.kind == "params"
 
 
