@@ -157,6 +157,21 @@ def test_the_estimate_follows_the_clock() -> None:
     assert estimate(tracker) == ", about 5 min left"
 
 
+def test_a_step_that_crawls_is_estimated_by_what_it_says_of_itself() -> None:
+    now = [0.0]
+    tracker = Tracker(clock=lambda: now[0])
+    tracker.take(StepStarted(step="fit"))
+    now[0] = 1.0
+    tracker.take(Progress(step="fit", fraction=0.1))  # columns are encoded: that says nothing of the rest
+    now[0] = 11.0
+    tracker.take(Progress(step="fit", fraction=0.101))
+    assert tracker.left == pytest.approx(10 * 899)
+    tracker.take(StepFinished(step="fit"))
+    tracker.take(StepStarted(step="sample"))
+    assert tracker.left is not None
+    assert tracker.left < 1000
+
+
 def test_without_a_terminal_there_are_plain_lines() -> None:
     text = io.StringIO()
     display = LineDisplay(Console(file=text), Tracker())

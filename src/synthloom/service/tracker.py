@@ -23,6 +23,7 @@ WEIGHTS = {
 """How long steps take against each other, roughly, on tables of a few ten thousand rows: for the estimate only."""
 
 _NETS = 120.0  # seconds that a net learns on such tables
+_PACE_SECONDS = 3.0  # what a step says of itself counts once it has been heard for so long
 
 LOOP = ("fit", "sample", "refine", "measure", "verdict")
 """Steps that each attempt goes through."""
@@ -65,6 +66,8 @@ class Tracker:
         self._done = 0.0
         self._within = 0.0
         self._best = 0.0
+        self._first: tuple[float, float] | None = None  # when the running step first said how far it was, and how far
+        self._pace: float | None = None  # seconds for the whole of the running step, by what it has said since
 
     def take(self, event: ev.Event) -> None:
         """Account for one event."""
@@ -73,6 +76,7 @@ class Tracker:
         elif isinstance(event, ev.Progress) and event.step == self.step:
             self._within = max(self._within, event.fraction)
             self.message = event.message
+            self._keep_pace()
         elif isinstance(event, ev.StepFinished) and event.step == self.step:
             self._within = 1.0
 
@@ -98,7 +102,16 @@ class Tracker:
         elapsed = self._clock() - self._began
         if elapsed < 1.0 or self.fraction < 0.02:
             return None
-        return elapsed * (1.0 - self.fraction) / self.fraction
+        whole = elapsed * (1.0 - self.fraction) / self.fraction
+        return whole if self._pace is None else max(whole, self._pace * (1.0 - self._within))
+
+    def _keep_pace(self) -> None:
+        """A step that crawls takes as long as it takes, whatever its weight: a net of 100,000 epochs, say."""
+        now = self._clock()
+        if self._first is None:
+            self._first = (now, self._within)
+        elif now - self._first[0] >= _PACE_SECONDS and self._within > self._first[1]:
+            self._pace = (now - self._first[0]) / (self._within - self._first[1])
 
     def _start(self, event: ev.StepStarted) -> None:
         if event.attempt > self.attempt:
@@ -111,4 +124,5 @@ class Tracker:
             ahead = self.steps[: self.steps.index(event.step)]
             self._done = max(self._done, extra + sum(self._weights.get(s, 1.0) for s in ahead))
         self.step, self._within, self.message = event.step, 0.0, ""
+        self._first = self._pace = None
         self._step_began = self._clock()

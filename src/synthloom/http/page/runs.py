@@ -193,8 +193,9 @@ def _eta(state: Live, found: RunRecord, now: datetime) -> str:
     left = state.left(now)
     if left is None:
         return ""
-    rounded = left if left < 10 else round(left / 5) * 5 if left < 90 else round(left / 30) * 30
-    return f"about {span_text(max(round(rounded), 1) if left < 90 else rounded)} left ·"
+    grain = 1 if left < 10 else 5 if left < 90 else 30 if left < 5400 else 600
+    rounded = max(round(left / grain) * grain, 1)
+    return f"about {f'{rounded} s' if rounded < 60 else span_text(rounded)} left ·"
 
 
 def _said(state: Live, found: RunRecord) -> str:
@@ -244,6 +245,8 @@ def _asked(found: RunRecord) -> list[tuple[str, str]]:
             rows.append(("Target", said.target))
         if said.survival:
             rows.append(("Survival", f"{said.survival.time}, {said.survival.event}"))
+        if said.sequence:
+            rows.append(("Sequences", ", in order of ".join(filter(None, (said.sequence.key, said.sequence.order)))))
         dropped = [name for name, c in said.columns.items() if c.drop]
         if dropped:
             rows.append(("Left out", ", ".join(dropped)))
