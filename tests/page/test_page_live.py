@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -59,6 +60,17 @@ def test_steps_progress_losses_and_log() -> None:
         ("step", "Reading the table", None), ("notice", "told", "age"), ("step", "Choosing a method: cart", None),
     ]
     assert len(live.charts()) == 1
+
+
+def test_a_chart_for_narrow_screens_is_narrower_and_its_ids_are_its_own() -> None:
+    live = LiveBook().look(Shelf(stamped(LEARNING)), run())
+    [wide], [narrow] = live.charts(), live.charts(narrow=True)
+    widths = [float(re.search(r'viewBox="0 0 ([0-9.]+)', chart).group(1)) for chart in (wide, narrow)]
+    assert widths[1] < 340 < widths[0]
+    ids = [set(re.findall(r'id="([^"]+)"', chart)) for chart in (wide, narrow)]
+    assert ids[0]
+    assert ids[1]
+    assert not ids[0] & ids[1]
 
 
 def test_a_look_reads_only_what_is_new_and_changes_no_earlier_one() -> None:

@@ -140,11 +140,12 @@ class Live:
         """What the running step said last."""
         return self.steps[self.current].message if self.current is not None else ""
 
-    def charts(self) -> list[Markup]:
-        """The losses of the running attempt as charts."""
-        from synthloom.reports.losses import losses_svg
+    def charts(self, *, narrow: bool = False) -> list[Markup]:
+        """The losses of the running attempt as charts; `narrow` for telephones, where wide ones have tiny letters."""
+        from synthloom.reports.losses import NARROW, losses_svg
 
-        return losses_svg(thinned(self.losses), "live")
+        shown = thinned(self.losses)
+        return losses_svg(shown, "narrow", NARROW) if narrow else losses_svg(shown, "live")
 
     def stop(self) -> None:
         """The run ended: what is not done will not be."""
