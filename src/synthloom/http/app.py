@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from synthloom.http import routes_access, routes_artifacts, routes_datasets, routes_runs, routes_server
 from synthloom.http.auth import Gate
-from synthloom.http.frame import Frame, LoopbackOnly
+from synthloom.http.frame import Frame, Heads, LoopbackOnly
 from synthloom.http.limits import BodyLimit
 from synthloom.http.metrics import Metrics
 from synthloom.http.page.routes import UPLOAD_PATHS, add_page
@@ -58,6 +58,7 @@ def create_app(home: ServerHome) -> FastAPI:
     )
     if app.state.gate.open:
         app.add_middleware(LoopbackOnly)
+    app.add_middleware(Heads)
     app.add_middleware(Frame, metrics=app.state.metrics)  # added last: outermost
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to say more
     return app

@@ -3,6 +3,7 @@ for errors nobody foresaw; and, where nobody has to say who they are, that it wa
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import secrets
@@ -90,8 +91,41 @@ def _write_line(scope: Scope, status: int, seconds: float, request_id: str) -> N
         "request_id": request_id, "method": scope["method"], "route": route, "status": status,
         "milliseconds": round(seconds * 1000, 1),
     }
-    run_id = scope.get("path_params", {}).get("run_id")
-    log.log(level, "request", extra=fields | ({"run_id": run_id} if run_id else {}))
+    named, made = scope.get("path_params", {}).get("run_id"), scope.get("state", {}).get("made_run_id")
+    if named or made:
+        fields["run_id"] = named or made
+    if named and made:  # out of another one
+        fields["made"] = made
+    log.log(level, "request", extra=fields)
+
+
+class _EnoughError(OSError):
+    """Nobody wants the body; an OSError, as of a client that has gone, is what ends a stream."""
+
+
+class Heads:
+    """ASGI middleware: HEAD is answered as GET is, without the body; what streams ends before its first byte."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Carry out a request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        asked = {**scope, "method": "GET"}
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                scope.update((key, asked[key]) for key in ("route", "path_params") if key in asked)
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+            elif message.get("more_body"):
+                raise _EnoughError
+
+        with contextlib.suppress(_EnoughError, ClientDisconnect):
+            await self._app(asked, receive, headed)
 
 
 class LoopbackOnly:

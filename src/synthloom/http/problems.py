@@ -18,6 +18,11 @@ from synthloom.domain.errors import AuthError, StorageUnavailableError, Synthloo
 
 MEDIA_TYPE = "application/problem+json"
 
+_TITLES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+"""What RFC 9110 calls them; Python's own words for them have changed with its versions."""
+
+_JSON = ("application/json", "+json")
+
 
 class FieldProblem(BaseModel):
     """What is wrong with one part of a request."""
@@ -49,7 +54,7 @@ def problem(
 ) -> Problem:
     """A problem; its title is the status in words."""
     return Problem(
-        type=f"urn:synthloom:problem:{code}", title=HTTPStatus(status).phrase, status=status,
+        type=f"urn:synthloom:problem:{code}", title=_TITLES.get(status) or HTTPStatus(status).phrase, status=status,
         detail=" ".join(part for part in (f"{where}: {what}" if where else what, do) if part), code=code, where=where,
         do=do, errors=errors,
     )
@@ -92,13 +97,17 @@ async def _ours(_request: Request, error: Exception) -> Response:
     return problem_response(error)
 
 
-async def _invalid(_request: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # as above
     errors = [
         FieldProblem(where=".".join(str(part) for part in found["loc"]), what=str(found["msg"]))
         for found in error.errors()[:20]
     ]
-    return answer(problem(422, "usage", "the request does not fit.", do="See the API's description.", errors=errors))
+    do = "See the API's description."
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if any(found.where == "body" for found in errors) and kind and not kind.endswith(_JSON):  # as curl --data does
+        do = f"Send JSON with the header Content-Type: application/json; this was sent as {kind[:80]}."
+    return answer(problem(422, "usage", "the request does not fit.", do=do, errors=errors))
 
 
 async def _plain(request: Request, error: Exception) -> Response:
@@ -118,7 +127,7 @@ async def _plain(request: Request, error: Exception) -> Response:
 def _allowed(request: Request) -> list[str]:
     """The methods that some route takes at an address: the framework names those of one route only."""
     def taken(method: str) -> bool:
-        scope = dict(request.scope) | {"method": method}
+        scope = dict(request.scope) | {"method": "GET" if method == "HEAD" else method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
     return [method for method in ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT") if taken(method)]

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from synthloom.domain.errors import AuthError
-from synthloom.http.frame import Frame, LoopbackOnly
+from synthloom.http.frame import Frame, Heads, LoopbackOnly
 from synthloom.http.limits import BodyLimit
 from synthloom.http.metrics import Metrics
 from synthloom.http.parts import in_child
@@ -59,5 +59,6 @@ def create_report_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, plain=_REPORT_BYTES, uploads=_REPORT_BYTES, upload_paths=frozenset())
     if token is None:
         app.add_middleware(LoopbackOnly)
+    app.add_middleware(Heads)
     app.add_middleware(Frame, metrics=Metrics())
     return app

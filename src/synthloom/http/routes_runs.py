@@ -51,6 +51,7 @@ def create_run(
 
 def _made(request: Request, response: Response, caller: Caller, action: str, run: RunRecord) -> RunView:
     note(request, caller, action, run.run_id, **({"parent": run.parent} if run.parent else {}))
+    request.state.made_run_id = run.run_id  # for the request's line in the log
     response.headers["Location"] = f"/v1/runs/{run.run_id}"
     response.headers["ETag"] = _etag(run)
     return RunView.of(run)
