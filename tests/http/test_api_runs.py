@@ -233,6 +233,16 @@ def test_the_rest_of_the_server_answers(server: Server) -> None:
     methods = server.client.get("/v1/methods").json()
     assert {"cart", "gaussian_copula"} <= {m["name"] for m in methods["methods"]}
     assert [m["name"] for m in server.client.get("/v1/methods/gc").json()["methods"]] == ["gaussian_copula"]
+    ctgan = next(m for m in methods["methods"] if m["name"] == "ctgan")
+    assert [(who["backend"], who["available"]) for who in ctgan["backends"]] == [
+        ("synthcity", False), ("native", True), ("sdv", False),
+    ]
+    others = {(m["backend"], m["name"]): m for m in methods["others"]}
+    assert "not installed" in others["synthcity", "adsgan"]["reason"]
+    assert "forbids offering it as a service" in others["sdv", "copulagan"]["reason"]  # whether it is installed or not
+    assert server.client.get("/v1/methods/synthcity:adsgan").status_code == 501
+    assert server.client.get("/v1/methods/sdv:copulagan").status_code == 403
+    assert server.client.get("/v1/methods/nobody").status_code == 404
     assert "native" in {b["name"] for b in server.client.get("/v1/backends").json()["backends"]}
     assert server.client.get("/health/live").json()["status"] == "ok"
     assert server.client.get("/health/ready").json()["status"] == "ok"

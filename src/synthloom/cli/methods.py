@@ -8,13 +8,10 @@ import typer
 
 from synthloom.cli import options as opt
 from synthloom.cli.output import Answer
-from synthloom.domain.errors import UnknownNameError
 from synthloom.wiring import backends, settings
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from synthloom.registry import Backends
 
 
 def methods(
@@ -26,13 +23,10 @@ def methods(
     debug: opt.DebugOption = False,
 ) -> Answer:
     """List the methods with their parameters, or one of them; and which backends make which, or why not here."""
-    from synthloom.service.catalog import backend_list, foreign_list, makers, method_list
+    from synthloom.service.catalog import all_methods
 
-    desk = backends(settings())
-    found, missing = _one(name, desk) if name is not None else method_list()
-    found = [method | {"backends": makers(method["name"], desk)} for method in found]
-    others = foreign_list(desk) if name is None else []
-    known = backend_list(desk) if name is None else []
+    listed = all_methods(backends(settings()), name)
+    found, missing, others, known = (listed[key] for key in ("methods", "unavailable", "others", "backends"))
 
     def show(console: Console) -> None:
         for position, method in enumerate(found):
@@ -44,21 +38,7 @@ def methods(
         for backend in known:
             _show_backend(console, backend, [entry for entry in others if entry["backend"] == backend["name"]])
 
-    return Answer(
-        result={"methods": found, "unavailable": missing, "backends": known, "others": others}, show=show,
-    )
-
-
-def _one(name: str, desk: Backends) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """One method: ours where there is one, else a backend's."""
-    from synthloom.registry import choose_method
-    from synthloom.service.catalog import describe_method, method_list
-
-    try:
-        return method_list(name)
-    except UnknownNameError:
-        method = choose_method(name, backends=desk).method
-        return [describe_method(method) | {"available": True}], {}
+    return Answer(result=listed, show=show)
 
 
 def _show_backend(console: Console, backend: dict[str, Any], entries: list[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from synthloom.http.metrics import METRICS_TYPE
 from synthloom.http.parts import Reader, home_of, service_of
 from synthloom.http.problems import COMMON, responses
 from synthloom.http.shapes import BackendList, Health, MethodList
-from synthloom.service.catalog import backend_list, method_list
+from synthloom.service.catalog import all_methods, backend_list
 
 router = APIRouter()
 
@@ -20,17 +20,15 @@ MethodName = Annotated[str, Path(max_length=100, description="Name or alias.")]
 
 
 @router.get("/v1/methods", tags=["methods"], responses=COMMON)
-def list_methods(_caller: Reader) -> MethodList:
-    """The methods, their parameters, and whether they can be used here."""
-    found, unavailable = method_list()
-    return MethodList(methods=tuple(found), unavailable=unavailable)
+def list_methods(request: Request, _caller: Reader) -> MethodList:
+    """The methods, ours and backends', with their parameters, who makes them, and why one cannot be used here."""
+    return MethodList.model_validate(all_methods(service_of(request).backends))
 
 
-@router.get("/v1/methods/{name}", tags=["methods"], responses={**COMMON, **responses(404)})
-def show_method(_caller: Reader, name: MethodName) -> MethodList:
-    """One method, by its name or an alias."""
-    found, unavailable = method_list(name)
-    return MethodList(methods=tuple(found), unavailable=unavailable)
+@router.get("/v1/methods/{name}", tags=["methods"], responses={**COMMON, **responses(404, 501, 502)})
+def show_method(request: Request, _caller: Reader, name: MethodName) -> MethodList:
+    """One method, by its name or an alias, or by backend and name: `synthcity:adsgan`."""
+    return MethodList.model_validate(all_methods(service_of(request).backends, name))
 
 
 @router.get("/v1/backends", tags=["methods"], responses=COMMON)

@@ -307,10 +307,19 @@ class AuditList(_Shape):
 
 
 class MethodList(_Shape):
-    """The methods, with their parameters and whether they can be used here."""
+    """The methods, with their parameters, who makes them, and whether they can be used here."""
 
-    methods: tuple[dict[str, Any], ...]
+    methods: tuple[dict[str, Any], ...] = Field(
+        description="Our methods; `backends` says of each who could make it, in the order of `auto`, or why not here.",
+    )
     unavailable: dict[str, str] = Field(description="Name of a method that cannot be used here to the reason.")
+    others: tuple[dict[str, Any], ...] = Field(
+        description="Methods of each backend beside ours: `backend`, `name`, `available`, and the `reason` if it is "
+        "not; parameters and the like where it is. Empty where one method was asked for.",
+    )
+    backends: tuple[dict[str, Any], ...] = Field(
+        description="As `/v1/backends` has them. Empty where one method was asked for.",
+    )
 
 
 class BackendList(_Shape):

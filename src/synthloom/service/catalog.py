@@ -26,6 +26,37 @@ def method_list(name: str | None = None) -> tuple[list[dict[str, Any]], dict[str
     return found, missing | broken
 
 
+def all_methods(backends: Backends | None = None, name: str | None = None) -> dict[str, Any]:
+    """Every method, ours and backends', JSON-safe; or one.
+
+    Args:
+        backends: Who may implement methods beside this package.
+        name: A method's name or alias, or backend and name: `synthcity:adsgan`.
+
+    Returns:
+        `methods`: ours, or the one asked for, each with `backends`, see `makers`; `unavailable`: name → why it cannot
+        be used here; `backends`: see `backend_list`; `others`: see `foreign_list`. The last two are empty for one.
+
+    Raises:
+        UnknownNameError: no method answers to `name`.
+        MissingDependencyError, BackendError, ForbiddenError: its backend cannot be used.
+    """
+    from synthloom.registry import choose_method
+
+    try:
+        found, missing = method_list(name)
+    except UnknownNameError:  # of one name: a backend may have it
+        method = choose_method(name or "", backends=backends).method
+        made_by = [{"backend": method.backend, "available": True, "reason": None}]
+        described = describe_method(method) | {"available": True, "backends": made_by}
+        return {"methods": [described], "unavailable": {}, "backends": [], "others": []}
+    return {
+        "methods": [method | {"backends": makers(method["name"], backends)} for method in found],
+        "unavailable": missing, "backends": backend_list(backends) if name is None else [],
+        "others": foreign_list(backends) if name is None else [],
+    }
+
+
 def describe_method(method: Any) -> dict[str, Any]:
     """A method's info, parameters and what the privacy levels stand for, JSON-safe."""
     info, schema = method.info, method.Params.model_json_schema()
@@ -73,6 +104,31 @@ def foreign_list(backends: Backends | None = None) -> list[dict[str, Any]]:
         for name, reason in unusable.items():
             found.append({"backend": backend, "available": False, "reason": reason, "name": name})
     return sorted(found, key=lambda entry: (entry["backend"], entry["name"]))
+
+
+def foreign_names(backends: Backends | None = None) -> list[dict[str, Any]]:
+    """Backends beside our own with their methods by name alone, for people to choose from.
+
+    Returns:
+        For each `name`, `title`, `reason` (why none of its methods can be used here, or None) and `methods`: `value` to
+        ask for it by, `title`, and `reason` where it alone cannot be used.
+    """
+    from synthloom.registry import NATIVE_ONLY
+
+    found = []
+    for name, other in (backends or NATIVE_ONLY).others.items():
+        error = other.unavailable()
+        usable, unusable = other.listed()
+        titles = {key: method.info.title for key, method in usable.items()}
+        reasons = {} if error is not None else unusable
+        found.append({
+            "name": name, "title": other.title, "reason": None if error is None else error.text(),
+            "methods": [
+                {"value": f"{name}:{key}", "title": titles.get(key, key), "reason": reasons.get(key)}
+                for key in sorted({**titles, **unusable})
+            ],
+        })
+    return found
 
 
 def _plain(name: str) -> str:

@@ -34,7 +34,7 @@ from synthloom.http.page.params import param_fields
 from synthloom.http.parts import home_of, in_child, in_thread, note, service_of
 from synthloom.http.routes_datasets import plain_name
 from synthloom.registry import Backends, lacking, methods
-from synthloom.service.catalog import backend_list
+from synthloom.service.catalog import backend_list, foreign_names
 
 UPLOAD_PATH = "/datasets"
 """Where the page's form sends tables: a body may be large there."""
@@ -315,6 +315,7 @@ def _desk(request: Request, table: Table, form: RunForm, found: dict[str, Any] |
             form.error(f"limit.{t.name}") for t in settings.thresholds
         ) or form.has("fresh"),
         "backends": [b for b in backend_list(service_of(request).backends) if b["available"]],
+        "others": foreign_names(service_of(request).backends),
         **_param_view(form, service_of(request).backends),
     }
 
