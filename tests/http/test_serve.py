@@ -135,6 +135,21 @@ def test_an_idle_server_is_small_and_loads_no_learning_package(start: Start) -> 
         assert not [name for name in ("/torch/", "/sklearn/", "/scipy/", "/matplotlib/") if name in loaded]
 
 
+def test_a_server_stays_small_once_runs_were_submitted(start: Start) -> None:
+    server = start("serve", "--no-worker")
+    client, child = server.client, psutil.Process(server.child.pid)
+    dataset = client.post("/v1/datasets", files={"file": ("people.csv", people(), "text/csv")}).json()["dataset_id"]
+    assert client.post(f"/v1/datasets/{dataset}/inspect", json={}).status_code == 200
+    for method in ("cart", "gaussian_copula", "auto"):
+        asked = {"dataset_id": dataset, "method": method, "params": {}}
+        assert client.post("/v1/runs", json=asked).status_code == 201
+    assert client.get("/v1/methods").status_code == 200
+    assert child.memory_info().rss < 190e6
+    if hasattr(child, "memory_maps"):
+        loaded = " ".join(m.path for m in child.memory_maps())
+        assert not [name for name in ("/torch/", "/sklearn/", "/pandas/", "/matplotlib/") if name in loaded]
+
+
 def test_a_port_in_use_and_an_open_door_are_one_clear_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -143,7 +143,10 @@ def _log(chosen: Settings, *, quiet: bool) -> None:
 
 
 def _stay_small() -> None:
-    """Keep memory that threads have given back from staying with each of them; glibc's own, and Arrow's."""
+    """Leave out what children alone need, and keep memory that threads gave back from staying with each of them."""
+    from synthloom.service.later import put_off
+
+    put_off("pandas")
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if sys.platform.startswith("linux"):
         import ctypes

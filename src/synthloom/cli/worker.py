@@ -37,7 +37,10 @@ def worker(
     SIGTERM or Ctrl-C asks; a second one cuts the time short. A run that is not done goes back to the queue.
     """
     from synthloom.service import logs
+    from synthloom.service.later import put_off
     from synthloom.worker import Worker
+
+    put_off("pandas")  # its children load it
 
     chosen = settings()
     if slots is not None:

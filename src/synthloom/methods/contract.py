@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from synthloom.domain.schema import Schema
 from synthloom.methods.synonyms import own_values
 
 Arrays = dict[str, np.ndarray]
-Conditions = pd.DataFrame
+Conditions: TypeAlias = "pd.DataFrame"
 """Fixed cells for conditional sampling: one row per row to sample, some modelled columns, canonical dtypes."""
 
 
@@ -61,6 +61,8 @@ class Method(ABC, Generic[P]):
     """Who implements it."""
     savable: ClassVar[bool] = True
     """Whether `state` gives all that it has learnt; false for methods that live in another interpreter."""
+    sequences: ClassVar[bool] = False
+    """Whether it learns and draws whole sequences, by the schema's sequence key."""
     meanings: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """What names of parameters that others use mean here, beyond `methods/synonyms.py`: own names, one or several."""
     lacks: ClassVar[Mapping[str, str]] = {}

@@ -33,7 +33,6 @@ from synthloom.domain.errors import ContractError
 from synthloom.domain.schema import Column, Kind, Schema
 
 _FIXED_DTYPES: dict[Kind, Any] = {
-    Kind.INTEGER: pd.Int64Dtype(),
     Kind.DECIMAL: np.dtype("float64"),
     Kind.DATE: np.dtype("datetime64[us]"),
     Kind.DURATION: np.dtype("timedelta64[us]"),
@@ -45,6 +44,8 @@ _FIXED_DTYPES: dict[Kind, Any] = {
 
 def canonical_dtype(column: Column) -> Any:
     """The pandas dtype a column has in a canonical table."""
+    if column.kind is Kind.INTEGER:
+        return pd.Int64Dtype()
     if column.kind in _FIXED_DTYPES:
         return _FIXED_DTYPES[column.kind]
     if column.kind is Kind.TIMESTAMP:

@@ -20,15 +20,14 @@ Library = Literal["pandas", "polars"]
 
 _DEFAULT_LIMITS = Limits()
 _SINGLE = (
-    str, int, float, bool, type(None), type(pd.NA), type(pd.NaT), decimal.Decimal, datetime.date, datetime.time,
+    str, int, float, bool, type(None), decimal.Decimal, datetime.date, datetime.time,
     datetime.timedelta, uuid.UUID, np.integer, np.floating, np.bool_, np.datetime64, np.timedelta64,
 )  # fmt: skip
-_NULLABLE: dict[pa.DataType, Any] = {
-    pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(),
-    pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(), pa.uint32(): pd.UInt32Dtype(),
-    pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype(),
+_NULLABLE = {
+    "int8": "Int8", "int16": "Int16", "int32": "Int32", "int64": "Int64", "uint8": "UInt8", "uint16": "UInt16",
+    "uint32": "UInt32", "uint64": "UInt64", "bool": "boolean",
 }  # fmt: skip
-NULLABLE = frozenset({*(str(dtype) for dtype in _NULLABLE.values()), "Float32", "Float64"})
+NULLABLE = frozenset({*_NULLABLE.values(), "Float32", "Float64"})
 """pandas' types for numbers and truth values that may be missing."""
 _PLAIN_OBJECTS = "str, int, float, bool, Decimal, date, datetime, time, timedelta or None"
 
@@ -134,9 +133,14 @@ def _to_series(column: pa.ChunkedArray) -> pd.Series:
         return pd.Series(pd.arrays.ArrowStringArray(column))
     if pa.types.is_decimal(kind) or pa.types.is_date(kind):
         return pd.Series(pd.arrays.ArrowExtensionArray(column))
-    mapper = _NULLABLE.get if column.null_count else None
+    mapper = _nullable if column.null_count else None
     series: pd.Series = column.to_pandas(types_mapper=mapper)
     return series
+
+
+def _nullable(kind: pa.DataType) -> Any:
+    name = _NULLABLE.get(str(kind))
+    return None if name is None else pd.api.types.pandas_dtype(name)
 
 
 def check_frame(frame: pd.DataFrame, name: str = "the frame", limits: Limits = _DEFAULT_LIMITS) -> None:
@@ -201,7 +205,7 @@ def _check_cells(series: pd.Series, name: str) -> None:
 
 
 def _is_single_value(kind: type) -> bool:
-    return issubclass(kind, _SINGLE)
+    return issubclass(kind, (*_SINGLE, type(pd.NA), type(pd.NaT)))
 
 
 def check_names(names: list[str], label: str, limits: Limits, *, what: str = "header") -> None:

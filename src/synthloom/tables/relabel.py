@@ -19,7 +19,6 @@ from synthloom.tables.natives import read_native
 from synthloom.tables.raw import RawTable
 from synthloom.tables.words import MISSING_AMONG_VALUES, truth_value
 
-_STRING = pd.StringDtype("pyarrow")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -55,7 +54,7 @@ def _respelt(raw: RawTable, column: Column) -> pd.Series | None:
     if words == texts:
         return None
     spread = np.array([*words, None], dtype=object)[cells.codes]
-    return pd.Series(spread, index=series.index, dtype=_STRING if raw.is_text else object)
+    return pd.Series(spread, index=series.index, dtype=pd.StringDtype("pyarrow") if raw.is_text else object)
 
 
 def _translated(texts: Sequence[str], column: Column) -> list[str]:
