@@ -239,6 +239,7 @@ def _schema_keys(name: str) -> str:
         "version": "Version of the form; only 1 so far.", "columns": "Column name → what you know about it (below).",
         "target": "The column a model would predict.",
         "survival": "`{time: COLUMN, event: COLUMN}` of a survival table.",
+        "sequence": "`{key: COLUMN, order: COLUMN}` of a table of sequences; `order` may be left out.",
         "kind": "What the column is; see [kinds](reading-tables.md#kinds).",
         "precision": "Decimal places of a decimal.", "timezone": "Zone of a timestamp, such as `Europe/Berlin`.",
         "sensitive": "Watched on its own by privacy and fairness metrics.",
@@ -257,7 +258,7 @@ def _kind_of(part: dict[str, Any]) -> str:
         elif "const" in choice:
             words.append(f"`{choice['const']}`")
         elif "$ref" in choice:
-            words.append({"Kind": "a kind", "SurvivalColumns": "a mapping"}[choice["$ref"].rpartition("/")[2]])
+            words.append("a kind" if choice["$ref"].endswith("/Kind") else "a mapping")
         else:
             names = {"array": "a list", "object": "a mapping", "boolean": "`true` or `false`", "string": "text",
                      "integer": "a whole number", "number": "a number"}
@@ -283,6 +284,7 @@ def _report_keys() -> str:
         "fallbacks": "Every step down from what was asked.", "notices": "What the person should know.",
         "losses": "Training losses, of methods that have them.", "dropped": "Columns left out, by choice.",
         "survival": "Names of the time and the event column.",
+        "sequence": "Names of the sequence key and the order.",
     }
     properties = report_json_schema()["properties"]
     return table(("key", "holds"), [(f"`{k}`", p.get("description") or said[k]) for k, p in properties.items()])

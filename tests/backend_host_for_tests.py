@@ -22,7 +22,8 @@ PARAMS = [
     {"name": "model_type", "default": "mlp", "type": "string", "low": None, "high": None, "choices": None},
 ]
 KINDS = {"ctgan": "generic", "tvae": "generic", "dpgan": "privacy", "adsgan": "privacy",
-         "survival_gan": "survival_analysis", "timegan": "time_series", "gaussian_copula": "single_table"}
+         "survival_gan": "survival_analysis", "timegan": "time_series", "par": "sequential",
+         "gaussian_copula": "single_table"}
 
 
 def catalogue(context, payload):
@@ -65,6 +66,8 @@ def sample(context, payload):
     frame, mood = context.state["frame"], context.state["payload"]["params"].get("mood")
     context.state["calls"] += 1
     n = payload["n"]
+    if context.state["payload"]["sequence"] is not None:
+        return sequences(frame, n, payload["seed"], context.state["payload"])
     if mood == "few":
         n = max(n // 2, 1)
     if mood == "none" and context.state["calls"] > 1:
@@ -78,6 +81,23 @@ def sample(context, payload):
     if mood == "floats":
         drawn = drawn.apply(lambda s: s.astype("float64") + 0.2 if s.dtype.kind == "i" else s)
     return {"rows": len(drawn)}, {"synthetic": drawn}
+
+
+def sequences(frame, n, seed, asked):
+    """Whole sequences of those that came, under other numbers; in moods short ones, or rows out of order."""
+    rng, key, mood = random.Random(seed), asked["sequence"], asked["params"].get("mood")
+    parts = [part for _, part in frame.groupby(key)]
+    count = max(round(n * len(parts) / len(frame)), 1)
+    drawn = [rng.choice(parts).assign(**{key: 7 * k}) for k in range(count)]
+    if mood == "few":
+        drawn = [part.head(2) for part in drawn]
+    table = pd.concat(drawn, ignore_index=True)
+    if mood == "strange":  # every third sequence holds what never went over
+        label = next(c for c, k in asked["columns"].items() if k["kind"] == "category")
+        table.loc[(table[key] % 3 == 0) & (table.index % 2 == 0), label] = "L777"
+    if mood == "floats" and asked["order"]:
+        table[asked["order"]] = [rng.random() * 5 for _ in range(len(table))]
+    return {"rows": len(table)}, {"synthetic": table}
 
 
 def evaluate(context, payload):

@@ -82,6 +82,7 @@ def synthesize(
     rows: int | None = None,
     target: str | None = None,
     survival: tuple[str, str] | None = None,
+    sequence: str | tuple[str, str] | None = None,
     schema: SchemaOverrides | Mapping[str, Any] | str | Path | None = None,
     seed: int = 0,
     privacy: PrivacyLevel | None = None,
@@ -105,6 +106,8 @@ def synthesize(
         rows: Rows to draw; None: as many as the table has.
         target: The column a model would predict.
         survival: Names of the time and the event column of a survival table.
+        sequence: Name of the column that says which sequence a row belongs to; or of that and the one that its rows are
+            in order of.
         schema: What you know about the columns: a schema file's path, the same as a mapping, or SchemaOverrides.
         seed: Same seed, same machine, same rows.
         privacy: low, default or high; None: the setting SYNTHLOOM_PRIVACY, else default.
@@ -137,10 +140,12 @@ def synthesize(
         max_attempts=settings.max_attempts, thresholds=settings.thresholds, device=device,
         budget=choose_budget(budget, method, settings.budget),
     )
-    overrides = make_overrides(_overrides(schema), target=target, survival=survival, drop_text=drop_text)
+    overrides = make_overrides(
+        _overrides(schema), target=target, survival=survival, sequence=_sequence(sequence), drop_text=drop_text,
+    )
     command = _command(
         "synthesize(df", method=method, backend=None if backend == "auto" else backend, rows=rows, target=target,
-        survival=survival, privacy=request.privacy,
+        survival=survival, sequence=sequence, privacy=request.privacy,
         budget=_budget(request), device=None if device == "auto" else device,
         params=dict(params or {}) or None, refinements=tuple(refinements) or None,
         holdout=request.holdout if unseen is None else _named(unseen, "holdout"),
@@ -197,6 +202,7 @@ def evaluate(
     *,
     target: str | None = None,
     survival: tuple[str, str] | None = None,
+    sequence: str | tuple[str, str] | None = None,
     schema: SchemaOverrides | Mapping[str, Any] | str | Path | None = None,
     seed: int = 0,
     drop_text: bool = False,
@@ -211,6 +217,8 @@ def evaluate(
         holdout: Rows of the same source the tool has not seen; without them membership cannot be measured.
         target: The column a model would predict.
         survival: Names of the time and the event column of a survival table.
+        sequence: Name of the column that says which sequence a row belongs to; or of that and the one that its rows are
+            in order of.
         schema: What you know about the columns, as in `synthesize`.
         seed: Seed of the metrics' random choices.
         drop_text: Leave columns of free text out, rather than refuse them.
@@ -224,12 +232,14 @@ def evaluate(
     from synthloom.service import make_overrides
 
     settings = Settings.from_environment()
-    overrides = make_overrides(_overrides(schema), target=target, survival=survival, drop_text=drop_text)
+    overrides = make_overrides(
+        _overrides(schema), target=target, survival=survival, sequence=_sequence(sequence), drop_text=drop_text,
+    )
     report = measure_together(
         real, synthetic, holdout, overrides=overrides, thresholds=settings.thresholds, seed=seed,
         command=_command(
             "evaluate(real, synthetic" + (", holdout" if holdout is not None else ""), target=target,
-            survival=survival, schema=_named(schema), drop_text=drop_text or None, seed=seed,
+            survival=survival, sequence=sequence, schema=_named(schema), drop_text=drop_text or None, seed=seed,
         ),
         backends=_backends(settings), emit=emit, cancelled=cancelled,
     )
@@ -269,6 +279,10 @@ def _budget(request: RunRequest) -> float | str | None:
     if request.budget is None:
         return "none" if request.method == "auto" else None
     return request.budget
+
+
+def _sequence(given: str | tuple[str, str] | None) -> tuple[str, str | None] | None:
+    return (given, None) if isinstance(given, str) else given
 
 
 class _Name(str):

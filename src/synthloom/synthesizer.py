@@ -35,6 +35,7 @@ from synthloom.tables.release import Hidden, hide_rare_labels, recast, released_
 from synthloom.tables.restore import restore
 from synthloom.tables.restore_polars import restore_polars
 from synthloom.tables.rng import child
+from synthloom.tables.sequences import rows_notice
 from synthloom.tables.shares import Shares, fixed_cells
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ class Synthesizer:
             CancelledError: cancelled; what was fitted before stays.
         """
         dataset = _to_dataset(data, schema, overrides, emit)
+        if dataset.schema.sequence is not None and not type(self._method).sequences:
+            emit(rows_notice(self.method, dataset.schema))
         return self.fit_canonical(
             dataset.frame, dataset.schema, child(seed, "fit"), emit, cancelled, library=dataset.library
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NoReturn, Self
+from typing import Any, ClassVar, Literal, NoReturn, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -70,16 +70,42 @@ class Source:
     open: Callable[[], Session]
 
 
+class Way(Protocol):
+    """How a table goes over and comes back; a `Translation` is one."""
+
+    @property
+    def schema(self) -> Schema:
+        """What the table's columns are."""
+
+    @property
+    def suppressed(self) -> tuple[str, ...]:
+        """Columns of which no value may be released."""
+
+    def name_of(self, column: str | None) -> str | None:
+        """What a column is called over there; None where it does not go over."""
+
+    def kinds(self) -> dict[str, dict[str, str]]:
+        """What goes over: name → {"kind": number, integer or category}."""
+
+    def there(self, table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+        """Rows as they go over."""
+
+    def back(self, plain: pd.DataFrame) -> tuple[dict[str, pd.Series], int]:
+        """Canonical cells of the rows that can be used, and how many those are."""
+
+
 class Foreign(Method[Any]):
     """A plugin of a backend, as a method; `foreign_method` makes one class for each."""
 
     savable = False
     source: ClassVar[Source]
+    unit: ClassVar[str] = "records"
+    """What its disclosure rule counts."""
 
     def __init__(self, params: Any) -> None:
         super().__init__(params)
         self._session: Session | None = None
-        self._way: Translation | None = None
+        self._way: Way | None = None
         self._end: Callable[[], object] = lambda: None
 
     @classmethod
@@ -114,30 +140,40 @@ class Foreign(Method[Any]):
             ResourceError: its limits of time or memory.
             CancelledError: cancelled; its process is gone.
         """
-        survival = self.source.kind == "survival_analysis"
-        if survival and schema.survival is None:
-            raise FitError(
-                "it learns survival data, and no time and event column are named.", where=f"method {self.info.name}",
-                do="Name them: --survival TIME,EVENT, or in the schema file.",
-            )
+        self._check(schema)
         if not len(table):
             raise FitError("the table has no rows.", do="Give at least one row.")
-        way = Translation.learn(table, schema, support=self.label_support, survival=survival)
+        way = self._learn_way(table, schema)
         for name in way.suppressed:
             emit(Notice(
-                code="suppressed", column=name,
-                message=f"No value of {name!r} is shared by {self.label_support} records; its cells are left empty.",
+                code="suppressed", column=name, message=f"No value of {name!r} is shared by {self.label_support} "
+                f"{self.unit}; its cells are left empty.",
             ))
         plain = way.there(table, rng)
         stop_if(cancelled)
         self._begin()
         try:
-            self._call("fit", self._request(way, schema, rng, survival), {"train": plain}, emit, cancelled)
+            self._call("fit", self._request(way, schema, rng), {"train": plain}, emit, cancelled)
         except BaseException:  # raised again: a child that has not learnt is of no use to anybody
             self.close()
             raise
         self._way = way
         return self
+
+    @property
+    def _survival(self) -> bool:
+        return self.source.kind == "survival_analysis"
+
+    def _check(self, schema: Schema) -> None:
+        """FitError where the schema lacks the roles that the plugin needs."""
+        if self._survival and schema.survival is None:
+            raise FitError(
+                "it learns survival data, and no time and event column are named.", where=f"method {self.info.name}",
+                do="Name them: --survival TIME,EVENT, or in the schema file.",
+            )
+
+    def _learn_way(self, table: pd.DataFrame, schema: Schema) -> Way:
+        return Translation.learn(table, schema, support=self.label_support, survival=self._survival)
 
     def _begin(self) -> None:
         self.close()
@@ -145,8 +181,8 @@ class Foreign(Method[Any]):
         self._session = session
         self._end = weakref.finalize(self, session.close)
 
-    def _request(self, way: Translation, schema: Schema, rng: np.random.Generator, survival: bool) -> dict[str, Any]:
-        roles = schema.survival if survival else None
+    def _request(self, way: Any, schema: Schema, rng: np.random.Generator) -> dict[str, Any]:
+        roles = schema.survival if self._survival else None
         ours = ForeignParams.model_fields
         # what a person has not set stays the plugin's own default
         own = {k: v for k, v in self.params.model_dump(mode="json", exclude_unset=True).items() if k not in ours}
@@ -187,12 +223,13 @@ class Foreign(Method[Any]):
             raise UsageError("it cannot sample under conditions.", where=f"method {self.info.name}")
         way = self._fitted()
         parts: list[dict[str, pd.Series]] = []
-        have = tries = 0
+        have = tries = asked = 0
         while have < n:
             if tries == TRIES:
                 self._too_few(have, n)
             tries += 1
-            ask = n - have if tries == 1 else max(int((n - have) * _AGAIN), _LEAST_AGAIN)
+            ask = n - have if tries == 1 else self._again(n - have, asked, have)
+            asked += ask
             payload = {"n": ask, "seed": int(rng.integers(2**31))}
             drawn = self._call("sample", payload, {}, self._told(emit, have / n, n), cancelled)
             if "synthetic" not in drawn:
@@ -203,7 +240,11 @@ class Foreign(Method[Any]):
         emit(Progress(step="sample", fraction=1.0))
         return self._joined(parts, n, way.schema, rng)
 
-    def _fitted(self) -> Translation:
+    def _again(self, lack: int, asked: int, have: int) -> int:  # noqa: ARG002  # what a kind of plugin gives may tell
+        """How many rows to ask for where `lack` are lacking and `have` have come of those `asked`."""
+        return max(int(lack * _AGAIN), _LEAST_AGAIN)
+
+    def _fitted(self) -> Way:
         if self._way is None:
             raise UsageError("this is not fitted yet.", where=f"method {self.info.name}", do="Call fit first.")
         return self._way
@@ -237,16 +278,19 @@ class Foreign(Method[Any]):
 
     def guarantee(self) -> NoGuarantee:
         """No formal promise, whatever epsilon the plugin's maker states."""
-        k = self.label_support
         stated = getattr(self.params, "epsilon", None) if self.info.claim else None
         return NoGuarantee(
-            rules=(
-                f"Labels that fewer than {k} records hold are not handed to {self.source.title}: they go over as "
-                "commoner ones.",
-                f"Numbers go over drawn in to the means of the {k} smallest and the {k} largest, and come back inside.",
-                f"What {self.source.title} otherwise remembers of single records is not bounded.",
-            ),
-            stated_epsilon=stated, why=self.info.claim,
+            rules=self._rules(), stated_epsilon=stated, why=self.info.claim,
+        )
+
+    def _rules(self) -> tuple[str, ...]:
+        k, ends = self.label_support, "" if self.unit == "records" else f", one of each of its {self.unit}"
+        return (
+            f"Labels that fewer than {k} {self.unit} hold are not handed to {self.source.title}: they go over as "
+            "commoner ones.",
+            f"Numbers go over drawn in to the means of the {k} smallest and the {k} largest{ends}, and come back "
+            "inside.",
+            f"What {self.source.title} otherwise remembers of single {self.unit} is not bounded.",
         )
 
     def close(self) -> None:
@@ -277,7 +321,9 @@ class Foreign(Method[Any]):
         )
 
 
-def foreign_method(name: str, known: Plugin, reported: Mapping[str, Any], source: Source) -> type[Method[Any]]:
+def foreign_method(
+    name: str, known: Plugin, reported: Mapping[str, Any], source: Source, base: type[Foreign] = Foreign
+) -> type[Method[Any]]:
     """A plugin as a method.
 
     Args:
@@ -285,6 +331,7 @@ def foreign_method(name: str, known: Plugin, reported: Mapping[str, Any], source
         known: What this package knows of the plugin.
         reported: What the plugin says of itself: `params`, see `environments.catalogue`.
         source: Where it runs.
+        base: What makes a table of it, and rows of what it draws.
     """
     fields = dict(_field(part) for part in reported["params"] if part["name"] not in OURS)
     params = create_model(f"{name.title().replace('_', '')}Params", __base__=ForeignParams, **fields)
@@ -293,7 +340,7 @@ def foreign_method(name: str, known: Plugin, reported: Mapping[str, Any], source
         name=name, title=f"{known.title} of {source.title}", summary=known.summary, paper=source.title,
         aliases=known.aliases, claim=known.claim,
     )
-    return type(f"Foreign_{source.backend}_{name}", (Foreign,), {
+    return type(f"Foreign_{source.backend}_{name}", (base,), {
         "__doc__": f"{source.title}'s {source.plugin}.", "info": info, "Params": params, "backend": source.backend,
         "source": source, "meanings": known.meanings, "lacks": dict(ASKED_OTHERWISE) | dict(known.lacks),
     })

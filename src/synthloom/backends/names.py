@@ -41,6 +41,10 @@ _BOTH_NETS = {
     "depth": ("generator_n_layers_hidden", "discriminator_n_layers_hidden"),
     "dropout": ("generator_dropout", "discriminator_dropout"),
 }
+_BOTH_RATES = {
+    "lr": ("generator_lr", "discriminator_lr"), "learning_rate": ("generator_lr", "discriminator_lr"),
+    "weight_decay": ("generator_weight_decay", "discriminator_weight_decay"),
+}
 _BOTH_CODERS = {
     "width": ("encoder_n_units_hidden", "decoder_n_units_hidden"),
     "hidden_dim": ("encoder_n_units_hidden", "decoder_n_units_hidden"),
@@ -58,6 +62,7 @@ _LAYERS = {
     "compress_dims": "its layers are all alike: give encoder_n_units_hidden and encoder_n_layers_hidden",
     "decompress_dims": "its layers are all alike: give decoder_n_units_hidden and decoder_n_layers_hidden",
 }
+_SEQUENCES = "Needs a sequence key, and draws whole sequences."
 _SURVIVAL = "Needs the time and the event column of survival data."
 
 SYNTHCITY: Mapping[str, Plugin] = {
@@ -109,6 +114,14 @@ SYNTHCITY: Mapping[str, Plugin] = {
     "decaf": Plugin("DECAF", "GAN along a causal graph.", meanings=_BOTH_NETS, lacks=_NOISE),
     "survival_gan": Plugin("SurvivalGAN", _SURVIVAL), "survival_ctgan": Plugin("Survival CTGAN", _SURVIVAL),
     "survae": Plugin("Survival VAE", _SURVIVAL), "survival_nflow": Plugin("Survival flow", _SURVIVAL),
+    "timegan": Plugin(
+        "TimeGAN", f"GAN of sequences. {_SEQUENCES}", ("time_gan",), meanings=_BOTH_NETS | _BOTH_RATES,
+        lacks={"pac": _NOISE["pac"]},
+    ),
+    "timevae": Plugin(
+        "TimeVAE", f"Variational autoencoder of sequences. {_SEQUENCES}", ("time_vae",), meanings=_BOTH_CODERS,
+    ),
+    "fflows": Plugin("Fourier flows", f"Invertible maps of sequences' spectra. {_SEQUENCES}", ("fourier_flows",)),
     "marginal_distributions": Plugin("Marginals", "Each column on its own."),
     "uniform_sampler": Plugin("Uniform", "Each column evenly over its range."),
     "dummy_sampler": Plugin("Dummy", "Rows of the table itself, for trying out code: it protects nobody."),
@@ -138,8 +151,9 @@ SDV: Mapping[str, Plugin] = {
         "CopulaGAN", "CTGAN on columns made normal by their marginals.", ("copula_gan",), meanings=_SDV_NETS,
         lacks=_SDV_WIDTH, choosable=True,
     ),
+    "par": Plugin("PAR", f"Autoregressive net, row after row of a sequence. {_SEQUENCES}", ("parsynthesizer",)),
 }
-"""SDV's single-table synthesizers."""
+"""SDV's synthesizers of one table."""
 
 PLUGINS: Mapping[str, Mapping[str, Plugin]] = {"synthcity": SYNTHCITY, "sdv": SDV}
 
@@ -158,9 +172,7 @@ ASKED_OTHERWISE: Mapping[str, str] = {
 """Parameters of other packages that are asked for in another way here → how."""
 
 UNSERVED: Mapping[str, str] = {
-    "time_series": "it learns sequences, and a schema names no sequence key",
-    "time_series_survival": "it learns sequences, and a schema names no sequence key",
-    "sequential": "it learns sequences, and a schema names no sequence key",
+    "time_series_survival": "it learns survival times of sequences, and a table has one or the other",
     "domain_adaptation": "it learns several tables of different sources at once, and a run has one",
     "images": "it learns pictures",
 }

@@ -10,8 +10,9 @@ from typing import Any
 
 from synthloom.backends.bridge import Session
 from synthloom.backends.environments import catalogue, status
-from synthloom.backends.foreign import Source, foreign_method
+from synthloom.backends.foreign import Foreign, Source, foreign_method
 from synthloom.backends.names import PLUGINS, UNSERVED, Plugin, plugin_of
+from synthloom.backends.series import SERIES, ForeignSeries
 from synthloom.backends.specs import BackendSettings, spec
 from synthloom.domain.errors import BackendError, MissingDependencyError, SynthloomError, UnknownNameError
 from synthloom.methods.contract import Method
@@ -121,4 +122,4 @@ class Outsider(Backend):
             )
         known = PLUGINS[self.name].get(own) or Plugin(own.replace("_", " "), f"{self.title}'s {own}.")
         source = Source(self.name, own, reported["kind"], self.title, self.session)
-        return foreign_method(own, known, reported, source)
+        return foreign_method(own, known, reported, source, ForeignSeries if source.kind in SERIES else Foreign)

@@ -112,7 +112,8 @@ class Translation:
 
     @classmethod
     def learn(
-        cls, table: pd.DataFrame, schema: Schema, *, support: int, survival: bool = False
+        cls, table: pd.DataFrame, schema: Schema, *, support: int, survival: bool = False,
+        groups: np.ndarray | None = None,
     ) -> Translation:
         """Learn from the rows that are to go over.
 
@@ -121,6 +122,7 @@ class Translation:
             schema: What its columns are.
             support: k, the fewest records behind what is released.
             survival: Whether time and event go over as numbers without gaps, for a method of survival data.
+            groups: (n,) int64 what each row belongs to; k of these, not of rows, then stand behind what is released.
 
         Raises:
             FitError: nothing can go over, or the survival columns cannot be told.
@@ -132,7 +134,7 @@ class Translation:
                 made.append(_event(column, f"c{j}"))
             else:
                 required = roles is not None and column.name == roles.time
-                plain = _learn(table[column.name], column, f"c{j}", support)
+                plain = _learn(table[column.name], column, f"c{j}", support, groups)
                 made.append(replace(plain, required=True, gaps="none") if required else plain)
         if all(c.empty or (c.fixed and c.gaps != "column") for c in made):
             raise FitError("no column has two values that may be released.", do="Give more rows, or privacy low.")
@@ -177,6 +179,22 @@ class Translation:
         known = plain[required].notna().all(axis=1).to_numpy() if required else np.ones(len(plain), dtype=bool)
         return _settled(plain[known].reset_index(drop=True), self.kinds())
 
+    def usable(self, plain: pd.DataFrame) -> np.ndarray:
+        """(n,) bool: which rows of the backend hold nothing that did not go over; columns as in `kinds()`."""
+        self._check(plain)
+        fine = np.ones(len(plain), dtype=bool)
+        for column in self.columns:
+            fine &= _back(plain, column)[1]
+        return fine
+
+    def _check(self, plain: pd.DataFrame) -> None:
+        wanted = list(self.kinds())
+        if sorted(map(str, plain.columns)) != sorted(wanted):
+            raise ContractError(
+                f"the backend gave {len(plain.columns)} columns ({', '.join(map(str, plain.columns[:8]))}), "
+                f"not the {len(wanted)} that it was given.",
+            )
+
     def back(self, plain: pd.DataFrame) -> tuple[dict[str, pd.Series], int]:
         """Rows of the backend as canonical cells.
 
@@ -189,12 +207,7 @@ class Translation:
         Raises:
             ContractError: its columns are not those that went over.
         """
-        wanted = list(self.kinds())
-        if sorted(map(str, plain.columns)) != sorted(wanted):
-            raise ContractError(
-                f"the backend gave {len(plain.columns)} columns ({', '.join(map(str, plain.columns[:8]))}), "
-                f"not the {len(wanted)} that it was given.",
-            )
+        self._check(plain)
         codes = {c.column.name: _back(plain, c) for c in self.columns}
         usable = np.ones(len(plain), dtype=bool)
         for _, fine in codes.values():
@@ -204,25 +217,32 @@ class Translation:
         }, int(usable.sum())
 
 
-def _learn(series: pd.Series, column: Column, name: str, k: int) -> PlainColumn:
-    missing = int(series.isna().sum())
-    told = missing >= k
+def _learn(series: pd.Series, column: Column, name: str, k: int, groups: np.ndarray | None) -> PlainColumn:
+    gaps = series.isna().to_numpy()
+    missing = int(gaps.sum())
+    told = (missing if groups is None else len(np.unique(groups[gaps]))) >= k
     if column.kind.is_discrete:
         codes = labels_to_codes(series)
+        if groups is not None:
+            codes = np.unique(np.column_stack([groups, codes]), axis=0)[:, 1]
         counts = np.bincount(codes[codes >= 0], minlength=len(column.categories))
         kept = np.flatnonzero(counts >= k)
         return PlainColumn(
             column, name, "label" if told else "none", tuple(kept.tolist()), tuple(counts[kept].tolist()),
         )
-    values = np.sort(to_float(series, column.kind))[: len(series) - missing]
-    if len(values) < k:
+    values = to_float(series, column.kind)[~gaps]
+    least = most = np.sort(values)
+    if groups is not None:
+        parts = pd.Series(values).groupby(groups[~gaps])
+        least, most = np.sort(parts.min().to_numpy()), np.sort(parts.max().to_numpy())
+    if len(least) < k:
         return PlainColumn(column, name)
     unit = _unit(column)
-    low, high = -outer_edge(-values[::-1], k), outer_edge(values, k)
+    low, high = -outer_edge(-least[::-1], k), outer_edge(most, k)
     if unit is not None:  # ends that a cell can hold
         low, high = float(np.floor(low / unit + 0.5) * unit), float(np.floor(high / unit + 0.5) * unit)
     return PlainColumn(
-        column, name, "column" if told else "none", counts=(len(values),), low=low, high=max(low, high),
+        column, name, "column" if told else "none", counts=(len(least),), low=low, high=max(low, high),
         unit=unit or 1.0, whole=unit is not None,
     )
 

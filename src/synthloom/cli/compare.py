@@ -52,6 +52,7 @@ def compare(
     seed: opt.SeedOption = 0,
     target: opt.TargetOption = None,
     survival: opt.SurvivalOption = None,
+    sequence: opt.SequenceOption = None,
     schema: opt.SchemaOption = None,
     privacy: opt.PrivacyOption = None,
     budget: Annotated[
@@ -90,14 +91,16 @@ def compare(
         budget=choose_budget(budget, "", None, "--budget"),
     )
     opt.survival_pair(survival)
+    opt.sequence_pair(sequence)
     source = opt.table_source(table)
     folder = out if out is not None else _default_folder(environment.out, table)
     home = local_home(folder)
     check_out(home.folder, table, overwrite=overwrite, names=DOCUMENTS, sign=DOCUMENTS[0])
     words = ["synthloom", "compare", table, "--methods", methods, "--backends", backends, "--seeds", str(seeds)]
     given: tuple[tuple[str, Any], ...] = (
-        ("--seed", seed), ("--rows", rows), ("--target", target), ("--survival", survival), ("--schema", schema),
-        ("--privacy", request.privacy), ("--budget", budget), ("--holdout", request.holdout), ("--out", folder),
+        ("--seed", seed), ("--rows", rows), ("--target", target), ("--survival", survival), ("--sequence", sequence),
+        ("--schema", schema), ("--privacy", request.privacy), ("--budget", budget),
+        ("--holdout", request.holdout), ("--out", folder),
     )
     for option, value in given:
         words += [option, str(value)] if value is not None else []
@@ -107,7 +110,9 @@ def compare(
     def job(emit: Emit, cancelled: Cancelled) -> tuple[Comparison, tuple[Artifact, ...]]:
         found = put_side_by_side(
             source, _names(methods), _names(backends), request, seeds=seeds, name=opt.table_name(table),
-            overrides=opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text),
+            overrides=opt.schema_overrides(
+                schema, target=target, survival=survival, sequence=sequence, drop_text=drop_text,
+            ),
             command=shlex.join(words), backends=known_backends(environment), emit=emit, cancelled=cancelled,
         )
         return found, keep_comparison(home.store, home.run_id, found, emit, cancelled)

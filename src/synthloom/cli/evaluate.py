@@ -37,6 +37,7 @@ def evaluate(
     ] = None,
     target: opt.TargetOption = None,
     survival: opt.SurvivalOption = None,
+    sequence: opt.SequenceOption = None,
     schema: opt.SchemaOption = None,
     seed: opt.SeedOption = 0,
     out: Annotated[
@@ -59,6 +60,7 @@ def evaluate(
 
     environment = settings()
     opt.survival_pair(survival)
+    opt.sequence_pair(sequence)
     if (real, synthetic, holdout).count(opt.STDIN) > 1:
         raise UsageError("standard input can be read only once.", where=opt.STDIN, do="Name files for the others.")
     sources = [opt.table_source(table) if table is not None else None for table in (real, synthetic, holdout)]
@@ -66,13 +68,18 @@ def evaluate(
     if home is not None:
         check_out(home.folder, real, overwrite=overwrite)
     words = ["synthloom", "evaluate", real, synthetic, "--seed", str(seed)]
-    for option, value in (("--holdout", holdout), ("--target", target), ("--survival", survival), ("--schema", schema)):
+    for option, value in (
+        ("--holdout", holdout), ("--target", target), ("--survival", survival), ("--sequence", sequence),
+        ("--schema", schema),
+    ):
         words += [option, str(value)] if value is not None else []
     words += ["--drop-text"] if drop_text else []
 
     def job(emit: Emit, cancelled: Cancelled) -> tuple[Report, tuple[Artifact, ...], Recorder]:
         recorder = Recorder(emit)
-        overrides = opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text)
+        overrides = opt.schema_overrides(
+            schema, target=target, survival=survival, sequence=sequence, drop_text=drop_text,
+        )
         report = measure_together(
             *sources, overrides=overrides, thresholds=environment.thresholds, seed=seed, command=shlex.join(words),
             backends=backends(environment), emit=recorder, cancelled=cancelled,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,13 @@ from synthloom.cli.output import Answer, printable
 from synthloom.cli.progress import make_display
 from synthloom.cli.work import perform
 from synthloom.domain.event import Cancelled, Emit
+from synthloom.domain.schema import roles_of
 from synthloom.wiring import backends, local_home, settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from synthloom.domain.schema import Column
+    from synthloom.domain.schema import Column, Schema
     from synthloom.service import Inspection
 
 _STEPS = ("read", "infer", "plan")
@@ -27,6 +28,7 @@ def inspect(
     table: opt.TableArgument,
     target: opt.TargetOption = None,
     survival: opt.SurvivalOption = None,
+    sequence: opt.SequenceOption = None,
     schema: opt.SchemaOption = None,
     method: opt.MethodOption = "auto",
     backend: opt.BackendOption = "auto",
@@ -52,13 +54,16 @@ def inspect(
         budget=choose_budget(budget, method, environment.budget, "--budget"),
     )
     opt.survival_pair(survival)
+    opt.sequence_pair(sequence)
     source = opt.table_source(table)
     schema_target = opt.output_file(write_schema) if write_schema else None
 
     home = local_home(schema_target.parent) if schema_target else None
 
     def job(emit: Emit, cancelled: Cancelled) -> Inspection:
-        overrides = opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text)
+        overrides = opt.schema_overrides(
+            schema, target=target, survival=survival, sequence=sequence, drop_text=drop_text,
+        )
         found = look(
             source, request, name=opt.table_name(table), overrides=overrides, backends=backends(environment),
             emit=emit, cancelled=cancelled,
@@ -87,7 +92,7 @@ def _show(console: Console, found: Inspection, schema_file: Path | None) -> None
                            ("why", "left")):
         grid.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]  # rich's own literal
     for column in dataset.schema:
-        grid.add_row(*_row(column, dataset.schema.target, dataset.schema.survival))
+        grid.add_row(*_row(column, dataset.schema))
     console.print(grid)
     if dataset.schema.dropped:
         console.print(f"left out: {', '.join(dataset.schema.dropped)}")
@@ -100,14 +105,16 @@ def _show(console: Console, found: Inspection, schema_file: Path | None) -> None
         console.print(f"Schema file written: {schema_file}")
 
 
-def _row(column: Column, target: str | None, survival: Any) -> tuple[str, str, str, str, str]:
-    roles = [
-        word for word, is_so in (
-            ("target", column.name == target), ("sensitive", column.sensitive),
-            ("time", survival is not None and column.name == survival.time),
-            ("event", survival is not None and column.name == survival.event),
-        ) if is_so
-    ]
+_WORDS = {
+    "target": "target", "survival.time": "time", "survival.event": "event", "sequence.key": "sequence key",
+    "sequence.order": "order",
+}
+
+
+def _row(column: Column, schema: Schema) -> tuple[str, str, str, str, str]:
+    named = roles_of(schema.target, schema.survival, schema.sequence)
+    roles = [_WORDS[role] for role, name in named.items() if name == column.name]
+    roles[1 if column.name == schema.target else 0:0] = ["sensitive"] if column.sensitive else []
     kind = f"{column.kind} ({', '.join(roles)})" if roles else str(column.kind)
     missing = f"{column.missing_rate:.1%}" if column.missing_rate else "-"
     return printable(column.name), kind, missing, f"{column.n_unique:,}", printable(column.reason)

@@ -19,6 +19,13 @@ TargetOption = Annotated[str | None, typer.Option("--target", metavar="COL", hel
 SurvivalOption = Annotated[
     str | None, typer.Option("--survival", metavar="TIME,EVENT", help="The two columns of a survival table."),
 ]
+SequenceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sequence", metavar="KEY[,ORDER]",
+        help="The column that says which sequence a row belongs to, and the one its rows are in order of.",
+    ),
+]
 SchemaOption = Annotated[
     Path | None,
     typer.Option(
@@ -97,7 +104,8 @@ def holdout_choice(text: str | None, table: str) -> tuple[float | None, Any]:
 
 
 def schema_overrides(
-    schema: Path | None, *, target: str | None, survival: str | None, drop_text: bool = False,
+    schema: Path | None, *, target: str | None, survival: str | None, sequence: str | None = None,
+    drop_text: bool = False,
 ) -> SchemaOverrides:
     """The schema file with what else was said on the command line on top."""
     from synthloom.service import make_overrides
@@ -107,7 +115,9 @@ def schema_overrides(
         from synthloom.tables.schema_file import load_overrides
 
         base = load_overrides(schema)
-    return make_overrides(base, target=target, survival=survival_pair(survival), drop_text=drop_text)
+    return make_overrides(
+        base, target=target, survival=survival_pair(survival), sequence=sequence_pair(sequence), drop_text=drop_text,
+    )
 
 
 def survival_pair(text: str | None) -> tuple[str, str] | None:
@@ -121,6 +131,20 @@ def survival_pair(text: str | None) -> tuple[str, str] | None:
             do="Give the time and the event column with a comma between, such as time,cens; or use a schema file.",
         )
     return parts[0], parts[1]
+
+
+def sequence_pair(text: str | None) -> tuple[str, str | None] | None:
+    """`KEY` or `KEY,ORDER` as names."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > 2 or not all(parts):
+        raise UsageError(
+            f"{text!r} does not name one or two columns.", where="--sequence",
+            do="Give the sequence key, and after a comma the order if there is one, such as patient,visit; or use a "
+            "schema file.",
+        )
+    return parts[0], parts[1] if len(parts) == 2 else None
 
 
 def named_values(pairs: list[str] | None, option: str, *, parse: bool = True) -> dict[str, Any]:

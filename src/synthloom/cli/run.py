@@ -43,6 +43,7 @@ def run(
     seed: opt.SeedOption = 0,
     target: opt.TargetOption = None,
     survival: opt.SurvivalOption = None,
+    sequence: opt.SequenceOption = None,
     schema: opt.SchemaOption = None,
     privacy: opt.PrivacyOption = None,
     budget: opt.BudgetOption = None,
@@ -93,20 +94,22 @@ def run(
         max_attempts=environment.max_attempts, thresholds=environment.thresholds, device=device,
         budget=choose_budget(budget, method, environment.budget, "--budget"),
     )
-    pair = opt.survival_pair(survival)
+    pair, series = opt.survival_pair(survival), opt.sequence_pair(sequence)
     source = opt.table_source(table)
     folder = out if out is not None else default_out(environment.out, table)
     home = local_home(folder)
     check_out(home.folder, table, overwrite=overwrite)
     command = _command(
-        table, request, folder, target=target, survival=pair, schema=schema, holdout=holdout,
+        table, request, folder, target=target, survival=pair, sequence=series, schema=schema, holdout=holdout,
         drop_text=drop_text,
     )
 
     def job(emit: Emit, cancelled: Cancelled) -> Finished:
         return home.service.execute(
             home.run_id, source, request, name=opt.table_name(table),
-            overrides=opt.schema_overrides(schema, target=target, survival=survival, drop_text=drop_text),
+            overrides=opt.schema_overrides(
+                schema, target=target, survival=survival, sequence=sequence, drop_text=drop_text,
+            ),
             holdout=unseen, command=command, escape_formulas=not raw_csv, backends=backends(environment), emit=emit,
             cancelled=cancelled,
         )
@@ -166,7 +169,7 @@ def size_words(size: int) -> str:
 
 def _command(
     table: str, request: RunRequest, folder: Path, *, target: str | None, survival: tuple[str, str] | None,
-    schema: Path | None, holdout: str | None, drop_text: bool,
+    sequence: tuple[str, str | None] | None, schema: Path | None, holdout: str | None, drop_text: bool,
 ) -> str:
     """The command that does the same again; what the environment set is spelt out where there is an option for it."""
     words = ["synthloom", "run", table, "--out", str(folder), "--seed", str(request.seed), "--method", request.method]
@@ -180,6 +183,7 @@ def _command(
     words += ["--rows", str(request.rows)] if request.rows is not None else []
     words += ["--target", target] if target is not None else []
     words += ["--survival", ",".join(survival)] if survival is not None else []
+    words += ["--sequence", ",".join(filter(None, sequence))] if sequence is not None else []
     words += ["--schema", str(schema)] if schema is not None else []
     words += ["--drop-text"] if drop_text else []
     for name, value in request.params.items():

@@ -16,7 +16,7 @@ from synthloom.domain.measurement import Measurement, Verdict
 from synthloom.domain.plan import Plan, PrivacyLevel
 from synthloom.domain.race import Race
 from synthloom.domain.run import Attempt, DPRequest
-from synthloom.domain.schema import Kind, SurvivalColumns
+from synthloom.domain.schema import Kind, SequenceColumns, SurvivalColumns
 
 
 class _Frozen(BaseModel):
@@ -154,4 +154,5 @@ class Report(_Frozen):
     dropped: tuple[str, ...] = ()
     target: str | None = Field(None, description="The column a model would predict.")
     survival: SurvivalColumns | None = None
+    sequence: SequenceColumns | None = None
     dp: DPRequest | None = Field(None, description="Differential privacy, as it was asked for.")

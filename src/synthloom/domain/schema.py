@@ -133,6 +133,27 @@ class SurvivalColumns(_Frozen):
     event: str
 
 
+class SequenceColumns(_Frozen):
+    """What makes rows belong together as one sequence, and in which order they stand there."""
+
+    key: str = Field(description="The column that says which sequence a row belongs to; its cells are made afresh.")
+    order: str | None = Field(
+        None, description="The number or time that rows of a sequence are in order of; none: as they stand."
+    )
+
+
+def roles_of(
+    target: str | None, survival: SurvivalColumns | None, sequence: SequenceColumns | None
+) -> dict[str, str]:
+    """The columns that have a role in a table, by role: `target`, `survival.time`, … → name."""
+    roles = {"target": target}
+    if survival is not None:
+        roles |= {"survival.time": survival.time, "survival.event": survival.event}
+    if sequence is not None:
+        roles |= {"sequence.key": sequence.key, "sequence.order": sequence.order}
+    return {role: name for role, name in roles.items() if name is not None}
+
+
 class FileFormat(_Frozen):
     """How the file around the cells was written."""
 
@@ -154,6 +175,7 @@ class Schema(_Frozen):
     dropped: tuple[str, ...] = Field((), description="Columns of the source that are left out, by choice.")
     target: str | None = Field(None, description="The column a model would predict.")
     survival: SurvivalColumns | None = None
+    sequence: SequenceColumns | None = None
     file: FileFormat = FileFormat()
 
     @model_validator(mode="after")
@@ -162,14 +184,20 @@ class Schema(_Frozen):
         if len(set(names)) != len(names):
             twice = sorted({n for n in names if names.count(n) > 1})
             raise SchemaError(f"column names stand twice: {', '.join(twice)}.", do="Give every column its own name.")
-        roles = {"target": self.target}
-        if self.survival:
-            roles |= {"survival.time": self.survival.time, "survival.event": self.survival.event}
+        roles = roles_of(self.target, self.survival, self.sequence)
         for role, name in roles.items():
-            if name is not None and name not in names:
+            if name not in names:
                 raise UnknownNameError(
                     f"{role} names the column {name!r}, which the table does not have.",
                     do=f"Choose one of: {', '.join(names[:20])}.",
+                )
+        if self.sequence is not None:
+            key = self.sequence.key
+            other = next((role for role, name in roles.items() if name == key and role != "sequence.key"), None)
+            if other is not None:
+                raise SchemaError(
+                    f"sequence.key and {other} are the same column, {key!r}.",
+                    do="Choose another one: the key's cells are made afresh and mean nothing.",
                 )
         return self
 
@@ -218,6 +246,7 @@ class SchemaOverrides(_Frozen):
     columns: dict[str, ColumnOverride] = Field(default_factory=dict)
     target: str | None = None
     survival: SurvivalColumns | None = None
+    sequence: SequenceColumns | None = None
     free_text: Annotated[
         Literal["refuse", "drop"], Field(description="What to do with columns of free text.")
     ] = "refuse"

@@ -47,6 +47,7 @@ from synthloom.synthesizer import Synthesizer
 from synthloom.tables.canonical import check_canonical
 from synthloom.tables.dataset import Dataset
 from synthloom.tables.release import recast
+from synthloom.tables.sequences import rows_notice
 from synthloom.tables.split import split_holdout, unseen
 
 MIN_ROWS = 20
@@ -257,6 +258,8 @@ def _first(run: Run, rows: Rows, clock: Callable[[], float]) -> _Choice:
                 f"{choice.plan.method} by {method.backend} cannot plan its time, so the budget does not bound it; "
                 "SYNTHLOOM_BACKEND_SECONDS does."
             )))
+        if rows.schema.sequence is not None and not method.sequences:
+            run.emit(rows_notice(choice.plan.method, rows.schema))
         if wanted in ("cuda", "mps") and not method.device_params(wanted):
             run.emit(Notice(
                 code="device", message=f"{choice.plan.method} runs on the CPU; it has no use for device {wanted}.",

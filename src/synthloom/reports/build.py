@@ -77,7 +77,8 @@ def build_report(
         meta=meta, plan=plan, race=race, guarantee=guarantee, protection=protection, measurements=tuple(measurements),
         verdicts=tuple(verdicts), columns=columns, associations=associations(train, synthetic, shown, omitted),
         refinements=tuple(refinements), attempts=tuple(attempts), fallbacks=tuple(fallbacks), notices=tuple(notices),
-        losses=_thin_out(losses), dropped=schema.dropped, target=schema.target, survival=schema.survival, dp=dp,
+        losses=_thin_out(losses), dropped=schema.dropped, target=schema.target, survival=schema.survival,
+        sequence=schema.sequence, dp=dp,
     )
 
 

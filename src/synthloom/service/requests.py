@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from synthloom.domain.budget import read_budget
 from synthloom.domain.errors import UsageError
 from synthloom.domain.run import RunRequest
-from synthloom.domain.schema import SchemaOverrides, SurvivalColumns
+from synthloom.domain.schema import SchemaOverrides, SequenceColumns, SurvivalColumns
 
 
 def make_request(**values: Any) -> RunRequest:
@@ -41,7 +41,7 @@ def choose_budget(given: str | float | None, method: str, default: float | None,
 
 def make_overrides(
     base: SchemaOverrides | None = None, *, target: str | None = None, survival: tuple[str, str] | None = None,
-    drop_text: bool = False,
+    sequence: tuple[str, str | None] | None = None, drop_text: bool = False,
 ) -> SchemaOverrides:
     """A schema file's overrides (or none) with what else was said on top."""
     given = base or SchemaOverrides()
@@ -50,6 +50,8 @@ def make_overrides(
         changes["target"] = target
     if survival is not None:
         changes["survival"] = SurvivalColumns(time=survival[0], event=survival[1])
+    if sequence is not None:
+        changes["sequence"] = SequenceColumns(key=sequence[0], order=sequence[1])
     if drop_text:
         changes["free_text"] = "drop"
     return given.model_copy(update=changes)

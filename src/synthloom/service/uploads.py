@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from synthloom.domain.errors import InputError, OutputError, ResourceError, SchemaError, TooLargeError
 from synthloom.domain.event import Cancelled, never
 from synthloom.domain.records import DatasetRecord
-from synthloom.domain.schema import SchemaOverrides
+from synthloom.domain.schema import SchemaOverrides, roles_of
 from synthloom.ports import ArtifactStore
 from synthloom.service.limited import Bounds, call_limited
 from synthloom.service.recorder import check_cancelled
@@ -143,10 +143,7 @@ def check_overrides(overrides: SchemaOverrides | None, columns: tuple[str, ...])
     if overrides is None:
         return
     roles = {f"columns.{name}": name for name in overrides.columns}
-    if overrides.target is not None:
-        roles["target"] = overrides.target
-    if overrides.survival is not None:
-        roles |= {"survival.time": overrides.survival.time, "survival.event": overrides.survival.event}
+    roles |= roles_of(overrides.target, overrides.survival, overrides.sequence)
     for role, name in roles.items():
         if name not in columns:
             raise SchemaError(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from synthloom.domain.errors import SchemaError, TableError
 from synthloom.domain.event import Emit, Notice, Progress, ignore
-from synthloom.domain.schema import Column, ColumnOverride, FileFormat, Kind, Schema, SchemaOverrides
+from synthloom.domain.schema import Column, ColumnOverride, FileFormat, Kind, Schema, SchemaOverrides, roles_of
 from synthloom.tables.canonical import to_float
 from synthloom.tables.cells import text_cells
 from synthloom.tables.coerce import coerce_column
@@ -20,6 +20,7 @@ from synthloom.tables.infer_frame import infer_native
 from synthloom.tables.infer_text import infer_text
 from synthloom.tables.natives import read_native
 from synthloom.tables.raw import RawTable
+from synthloom.tables.sequences import KEY_REASON, as_key, check_sequence
 from synthloom.tables.spot import Spot
 
 _TIMES = (Kind.DATE, Kind.TIMESTAMP)
@@ -73,7 +74,7 @@ def infer_schema(raw: RawTable, overrides: SchemaOverrides | None = None, emit: 
     _check_table(raw, overrides, names)
     columns, dropped, texts = [], [], []
     for k, name in enumerate(names):
-        override = overrides.columns.get(name, ColumnOverride())
+        override = as_key(name, overrides) or overrides.columns.get(name, ColumnOverride())
         if override.drop:
             dropped.append(name)
             continue
@@ -82,12 +83,15 @@ def infer_schema(raw: RawTable, overrides: SchemaOverrides | None = None, emit: 
             texts.append(column)
             dropped.append(name)
         else:
-            columns.append(_apply(column, override, raw))
+            column = _apply(column, override, raw)
+            keyed = column.kind is Kind.IDENTIFIER and as_key(name, overrides) is not None
+            columns.append(column.model_copy(update={"reason": KEY_REASON}) if keyed else column)
         emit(Progress(step="infer", fraction=0.5 * (k + 1) / len(names), message=name))  # coerce is the other half
     _settle_text(texts, overrides, raw, emit)
     _check_columns(columns, raw)
     schema = _make_schema(columns, dropped, overrides, raw)
     _check_survival(schema)
+    check_sequence(schema)
     return schema
 
 
@@ -107,11 +111,8 @@ def _check_table(raw: RawTable, overrides: SchemaOverrides, names: Sequence[str]
                 f"the schema file names the column {name!r}, which the table does not have.", where=where,
                 do=f"Correct the name or take it out. The table has: {', '.join(map(str, names[:20]))}.",
             )
-    roles = {"target": overrides.target}
-    if overrides.survival:
-        roles |= {"survival.time": overrides.survival.time, "survival.event": overrides.survival.event}
-    for role, role_name in roles.items():
-        if role_name is not None and overrides.columns.get(role_name, ColumnOverride()).drop:
+    for role, role_name in roles_of(overrides.target, overrides.survival, overrides.sequence).items():
+        if overrides.columns.get(role_name, ColumnOverride()).drop:
             raise SchemaError(f"{role} is the column {role_name!r}, which the schema file drops.", where=where,
                               do="Keep the column or choose another.")
 
@@ -258,15 +259,12 @@ def _check_columns(columns: list[Column], raw: RawTable) -> None:
 
 
 def _make_schema(columns: list[Column], dropped: list[str], overrides: SchemaOverrides, raw: RawTable) -> Schema:
-    roles = {"target": overrides.target}
-    if overrides.survival:
-        roles |= {"survival.time": overrides.survival.time, "survival.event": overrides.survival.event}
-    for role, name in roles.items():
+    for role, name in roles_of(overrides.target, overrides.survival, overrides.sequence).items():
         if name in dropped:
             raise SchemaError(f"{role} is the column {name!r}, which is free text.", where=raw.name or None,
                               do="Choose another column, or give this one a kind in the schema file.")
     return Schema(columns=tuple(columns), dropped=tuple(dropped), target=overrides.target, survival=overrides.survival,
-                  file=raw.file)
+                  sequence=overrides.sequence, file=raw.file)
 
 
 def _check_survival(schema: Schema) -> None:

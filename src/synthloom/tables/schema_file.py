@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from synthloom.domain.errors import SchemaError
-from synthloom.domain.schema import Column, ColumnOverride, Kind, Schema, SchemaOverrides
+from synthloom.domain.schema import (
+    Column,
+    ColumnOverride,
+    Kind,
+    Schema,
+    SchemaOverrides,
+    SequenceColumns,
+    SurvivalColumns,
+)
 
 LARGEST_FILE = 4_000_000
 """Bytes a schema file may have."""
@@ -154,7 +162,8 @@ def _explain(item: Any) -> str:
 def _known_keys(place: list[str]) -> list[str]:
     if not place:
         return list(SchemaOverrides.model_fields)
-    return ["time", "event"] if place[0] == "survival" else list(ColumnOverride.model_fields)
+    roles: dict[str, type[BaseModel]] = {"survival": SurvivalColumns, "sequence": SequenceColumns}
+    return list(roles.get(place[0], ColumnOverride).model_fields)
 
 
 def schema_file_json_schema() -> dict[str, Any]:
@@ -192,6 +201,9 @@ def dump_overrides(schema: Schema) -> str:
         lines.append(f"target: {_quote(schema.target)}")
     if schema.survival is not None:
         lines.append(f"survival: {{time: {_quote(schema.survival.time)}, event: {_quote(schema.survival.event)}}}")
+    if schema.sequence is not None:
+        order = "" if schema.sequence.order is None else f", order: {_quote(schema.sequence.order)}"
+        lines.append(f"sequence: {{key: {_quote(schema.sequence.key)}{order}}}")
     lines.append("columns:")
     for column in schema:
         lines += _column_lines(column)

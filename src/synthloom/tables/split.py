@@ -8,6 +8,7 @@ import pandas as pd
 from synthloom.domain.errors import UsageError
 from synthloom.domain.schema import Schema
 from synthloom.tables.canonical import labels_to_codes, to_float
+from synthloom.tables.sequences import sequence_codes
 
 TARGET_BINS = 10
 """A numeric target is stratified by as many quantile bins."""
@@ -23,6 +24,9 @@ def split_holdout(
     column are then left out, so that holdout rows are rows the method has not seen; on a table of few columns that
     can be all of them.
 
+    Where the schema names a sequence key, whole sequences are drawn, so that none has rows in both; the share is then
+    of sequences, each counted under its commonest stratum.
+
     Args:
         table: Canonical for `schema`, n rows.
         schema: Its schema.
@@ -37,12 +41,16 @@ def split_holdout(
     """
     if not 0 <= fraction < 1:
         raise UsageError(f"the holdout fraction is {fraction}.", do="Give a share of 0 or more and below 1.")
-    n = len(table)
+    codes, strata = sequence_codes(table, schema), _strata(table, schema)
+    if schema.sequence is not None:
+        strata = _commonest(strata, codes)
+    n = len(strata)
     size = round(n * fraction)
-    if fraction > 0 and n >= 2:
-        size = min(max(size, 1), n - 1)
-    chosen = np.zeros(n, dtype=bool)
-    chosen[_stratified(_strata(table, schema), size, rng)] = True
+    if fraction > 0:
+        size = min(max(size, 1), n - 1) if n >= 2 else 0
+    drawn = np.zeros(n, dtype=bool)
+    drawn[_stratified(strata, size, rng)] = True
+    chosen = drawn[codes]
     train = table[~chosen].reset_index(drop=True)
     holdout = table[chosen].reset_index(drop=True)
     return train, unseen(holdout, train, schema)
@@ -69,6 +77,14 @@ def _strata(table: pd.DataFrame, schema: Schema) -> np.ndarray:
         return np.zeros(len(table), dtype="int64")
     edges = np.unique(np.quantile(filled, np.linspace(0, 1, TARGET_BINS + 1)[1:-1]))
     return np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="right"))
+
+
+def _commonest(strata: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """The stratum that most rows of each sequence are in, int64, shape (sequences,)."""
+    pairs, counts = np.unique(np.column_stack([codes, strata]), axis=0, return_counts=True)
+    order = np.lexsort((-counts, pairs[:, 0]))
+    _, first = np.unique(pairs[order, 0], return_index=True)
+    return np.asarray(pairs[order, 1][first])
 
 
 def _stratified(strata: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

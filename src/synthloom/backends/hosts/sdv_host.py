@@ -98,7 +98,7 @@ def fit(context: Any, payload: dict[str, Any]) -> Result:
 
 
 def sample(context: Any, payload: dict[str, Any]) -> Result:
-    """Draw `n` rows, or fewer where SDV gives fewer."""
+    """Draw `n` rows, or fewer where SDV gives fewer; of sequences whole ones that have about `n` rows together."""
     plugin = context.state.get("plugin")
     if plugin is None:
         raise context.refuse("nothing was learnt in this session")
@@ -109,10 +109,10 @@ def sample(context: Any, payload: dict[str, Any]) -> Result:
         if part is not None:
             _seed_drawing(part, seed)
     if hasattr(plugin, "_context_synthesizer"):
-        drawn = plugin.sample_sequences(num_sequences=max(math.ceil(n / context.state["length"]), 1))
+        drawn = plugin.sample_sequences(num_sequences=max(math.ceil(n / context.state["length"]), 1))[TABLE]
     else:
-        drawn = plugin.sample(num_rows=max(n, 1))
-    table = drawn[TABLE][context.state["columns"]].head(n).reset_index(drop=True)
+        drawn = plugin.sample(num_rows=max(n, 1))[TABLE].head(n)
+    table = drawn[context.state["columns"]].reset_index(drop=True)
     context.progress("sample", 1.0)
     return {"rows": len(table)}, {"synthetic": table}
 

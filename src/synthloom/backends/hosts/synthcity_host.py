@@ -24,6 +24,9 @@ BASE = ("strict", "sampling_strategy")
 UNSEEN = ("detection", "stats")
 """Kinds of metrics for which the real rows are the holdout, as in SynthCity's own benchmark."""
 DOMIAS_ROWS = 500
+FEWEST_NUMBERS = 15
+"""A column of fewer different values is one of labels to SynthCity."""
+HAIR = 1e-6
 _MAX_SEED = 2**32 - 1
 
 Result = Tuple[Dict[str, Any], Dict[str, Any]]  # noqa: UP006
@@ -135,15 +138,21 @@ def fit(context: Any, payload: dict[str, Any]) -> Result:
     plugin_type = loader.get_type(name)
     values = _checked(context, plugin_type, payload.get("params") or {})
     train = context.table("train")
-    data = _loader(train, payload, plugin_type.type(), seed)
+    labels = _labels(train, payload) if plugin_type.type() == "time_series" else {}
+    data = _loader(_coded(train, labels), payload, plugin_type.type(), seed)
     began = time.monotonic()
     if "device" in inspect.signature(plugin_type.__init__).parameters:
         values["device"] = _device(payload.get("device", "auto"))
     plugin = plugin_type(random_state=seed, **values)
+    series = plugin_type.type() == "time_series"
+    if series:
+        plugin.strict = False  # else it drops single rows out of its sequences, and draws for minutes
     plugin.fit(data)
+    if series:
+        _take_nearest_labels(plugin)
     context.state.update(
-        plugin=plugin, columns=list(train.columns), payload=dict(payload), kind=plugin_type.type(),
-        length=_mean_length(train, payload),
+        plugin=plugin, columns=list(train.columns), payload={**payload, "range": _range(train, payload)},
+        kind=plugin_type.type(), length=_mean_length(train, payload), labels=labels,
     )
     used = {p.name: values.get(p.name, p.default) for p in _params(plugin_type).values()}
     context.progress("fit", 1.0)
@@ -152,18 +161,20 @@ def fit(context: Any, payload: dict[str, Any]) -> Result:
 
 
 def sample(context: Any, payload: dict[str, Any]) -> Result:
-    """Draw; as the plugin gives it, `n` rows at most."""
+    """Draw; as the plugin gives it: `n` rows at most, of sequences whole ones that have about `n` rows together."""
     plugin = context.state.get("plugin")
     if plugin is None:
         raise context.refuse("nothing was learnt in this session")
     context.listen_to_loops("sample")
     n, seed = int(payload["n"]), int(payload.get("seed", 0)) % _MAX_SEED
-    series = context.state["kind"] == "time_series"
-    count = math.ceil(n / context.state["length"]) if series else n
-    drawn = plugin.generate(count=max(count, 1), random_state=seed).dataframe()
-    if series:
-        drawn = _long(drawn, context.state["payload"])
-    table = drawn[context.state["columns"]].head(n).reset_index(drop=True)
+    columns = context.state["columns"]
+    if context.state["kind"] == "time_series":
+        count = math.ceil(n / context.state["length"])
+        drawn = plugin.generate(count=max(count, 1), random_state=seed).dataframe()
+        table = _long(drawn, context.state["payload"], context.state["labels"])[columns].reset_index(drop=True)
+    else:
+        drawn = plugin.generate(count=max(n, 1), random_state=seed).dataframe()
+        table = drawn[columns].head(n).reset_index(drop=True)
     context.progress("sample", 1.0)
     return {"rows": len(table)}, {"synthetic": table}
 
@@ -216,15 +227,27 @@ def _series_loader(dl: Any, table: Any, payload: dict[str, Any], sensitive: list
     parts = [part for _, part in table.groupby(key, sort=True)]
     if order is not None:
         parts = [part.sort_values(order, kind="stable") for part in parts]
-    times = [list(part[order]) if order is not None else list(range(len(part))) for part in parts]
+    times = _times(table[order], [part.index for part in parts]) if order is not None else [
+        list(range(len(part))) for part in parts]
     import pandas as pd
 
     return dl.TimeSeriesDataLoader(
         temporal_data=[part[moving].reset_index(drop=True) for part in parts], observation_times=times,
         static_data=pd.concat([part[fixed].head(1) for part in parts]).reset_index(drop=True) if fixed else None,
-        outcome=pd.DataFrame({"outcome": [len(part) for part in parts]}), sensitive_features=sensitive,
-        random_state=seed,
+        outcome=pd.DataFrame({"outcome": [1.0] * len(parts)}),  # it wants one, and stumbles over rare values of it
+        sensitive_features=sensitive, random_state=seed,
     )
+
+
+def _times(order: Any, rows: list[Any]) -> list[list[float]]:
+    """The order of each sequence's rows, from 0 to 1: fflows gives another scale back as its square.
+
+    Few different values are moved apart by a hair, as SynthCity would take them for labels.
+    """
+    low, width = float(order.min()), float(order.max() - order.min()) or 1.0
+    hair = HAIR / len(order) if order.nunique() < FEWEST_NUMBERS else 0.0
+    scaled = (order.astype(float) - low) / width
+    return [list(scaled.loc[index] + hair * index.to_numpy()) for index in rows]
 
 
 def _mean_length(table: Any, payload: dict[str, Any]) -> float:
@@ -232,14 +255,54 @@ def _mean_length(table: Any, payload: dict[str, Any]) -> float:
     return float(table.groupby(key).size().mean()) if key in table.columns else 1.0
 
 
-def _long(drawn: Any, payload: dict[str, Any]) -> Any:
-    """SynthCity's frame of sequences under the names of the table."""
+def _range(table: Any, payload: dict[str, Any]) -> list[float]:
+    order = payload.get("order")
+    return [float(table[order].min()), float(table[order].max())] if order in table.columns else [0.0, 1.0]
+
+
+def _take_nearest_labels(plugin: Any) -> None:
+    """Let what is drawn beside a column's few values count as the nearest one; SynthCity would end with an error."""
+    import numpy as np
+    from sklearn.preprocessing import LabelEncoder
+
+    class Nearest(LabelEncoder):  # type: ignore[misc]
+        """A LabelEncoder that knows every number."""
+
+        def inverse_transform(self, y: Any) -> Any:
+            return super().inverse_transform(np.clip(y, 0, len(self.classes_) - 1))
+
+    for encoder in plugin._data_encoders.values():
+        if type(encoder) is LabelEncoder:
+            encoder.__class__ = Nearest
+
+
+def _labels(table: Any, payload: dict[str, Any]) -> dict[str, list[Any]]:
+    """Columns of words that change within a sequence → their words: SynthCity's sequences are of numbers only."""
+    fixed = (payload["sequence"], payload.get("order"), *(payload.get("static") or []))
+    return {name: sorted(table[name].unique()) for name in table.columns
+            if name not in fixed and table[name].dtype == object}
+
+
+def _coded(table: Any, labels: dict[str, list[Any]]) -> Any:
+    return table.assign(**{name: table[name].map(words.index).astype(float) for name, words in labels.items()})
+
+
+def _long(drawn: Any, payload: dict[str, Any], labels: dict[str, list[Any]]) -> Any:
+    """SynthCity's frame of sequences under the names of the table, with its words."""
     names = {"seq_id": payload["sequence"], "seq_time_id": payload.get("order")}
     for column in drawn.columns:
         for prefix in ("seq_static_", "seq_temporal_"):
             if str(column).startswith(prefix):
                 names[column] = str(column)[len(prefix):]
-    return drawn.rename(columns={k: v for k, v in names.items() if v is not None})
+    drawn = drawn.rename(columns={k: v for k, v in names.items() if v is not None})
+    for name, words in labels.items():
+        codes = drawn[name].astype(float).round().clip(0, len(words) - 1)
+        drawn[name] = [words[int(code)] if code == code else None for code in codes]  # noqa: PLR0124  # NaN is unequal to itself
+    order = payload.get("order")
+    if order is not None:
+        low, high = payload["range"]
+        drawn[order] = drawn[order].astype(float) * ((high - low) or 1.0) + low
+    return drawn
 
 
 # --- measuring -------------------------------------------------------------------------------------------------------

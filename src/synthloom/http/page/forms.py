@@ -16,7 +16,15 @@ from synthloom.domain.errors import SynthloomError, UsageError
 from synthloom.domain.plan import PrivacyLevel, Refinement
 from synthloom.domain.records import RunRecord
 from synthloom.domain.run import DPRequest, RunRequest
-from synthloom.domain.schema import Column, ColumnOverride, Kind, Schema, SchemaOverrides, SurvivalColumns
+from synthloom.domain.schema import (
+    Column,
+    ColumnOverride,
+    Kind,
+    Schema,
+    SchemaOverrides,
+    SequenceColumns,
+    SurvivalColumns,
+)
 from synthloom.http.page.params import read_number, read_params, sentence, typed
 from synthloom.methods.synonyms import own_values
 from synthloom.registry import AnyMethod, Backends, choose_method
@@ -121,7 +129,7 @@ class RunForm:
             if error.where and f"column {column.name!r}" in error.where:
                 self.errors.setdefault(f"c{column.index}", told)
                 return
-        known = {"budget": "budget", "survival": "survival", "target": "target"}
+        known = {"budget": "budget", "survival": "survival", "sequence": "sequence", "target": "target"}
         spot = next((name for start, name in known.items() if error.what.startswith(start)), "form")
         if error.code in ("missing_dependency", "unknown_name") and error.where and "method" in error.where:
             spot = "method"
@@ -170,6 +178,8 @@ def filled(columns: Sequence[ShownColumn], request: RunRequest, overrides: Schem
         values["dp.strict"] = ["on"]
     if said.survival is not None:
         values |= {"time": [_place(columns, said.survival.time)], "event": [_place(columns, said.survival.event)]}
+    if said.sequence is not None:
+        values |= {"key": [_place(columns, said.sequence.key)], "order": [_place(columns, said.sequence.order)]}
     for column in columns:
         values |= _column_values(column, said.columns.get(column.name, ColumnOverride()))
     return RunForm(values)
@@ -209,12 +219,16 @@ def read_overrides(form: RunForm, columns: Sequence[ShownColumn], base: SchemaOv
     time, event = (_column(form, name, columns) for name in ("time", "event"))
     if (time is None) != (event is None):
         form.errors["survival"] = "A survival table has both: a column of times and one of events."
+    key, order = (_column(form, name, columns) for name in ("key", "order"))
+    if order is not None and key is None:
+        form.errors["sequence"] = "An order needs a sequence key: the column that says which sequence a row belongs to."
     target = _column(form, "target", columns)
     if target is not None and form.has(f"c{target.index}.drop"):
         form.errors["target"] = "The target is a column that is left out. Keep it, or choose another target."
     survival = SurvivalColumns(time=time.name, event=event.name) if time and event else None
+    sequence = SequenceColumns(key=key.name, order=order.name if order else None) if key else None
     return SchemaOverrides(
-        columns=said, target=target.name if target else None, survival=survival, free_text="drop",
+        columns=said, target=target.name if target else None, survival=survival, sequence=sequence, free_text="drop",
     )
 
 

@@ -245,6 +245,8 @@ def _asked(found: RunRecord) -> list[tuple[str, str]]:
             rows.append(("Target", said.target))
         if said.survival:
             rows.append(("Survival", f"{said.survival.time}, {said.survival.event}"))
+        if said.sequence:
+            rows.append(("Sequences", ", in order of ".join(filter(None, (said.sequence.key, said.sequence.order)))))
         dropped = [name for name, c in said.columns.items() if c.drop]
         if dropped:
             rows.append(("Left out", ", ".join(dropped)))
