@@ -1,13 +1,15 @@
-"""SIGKILL at named points, a run for each: `python benchmarks/reliability/kills.py sqlite|postgres [KILLS]`.
+"""SIGKILL at named points, a run for each: `kills.py [--engine light|real] sqlite|postgres [KILLS]`.
 
 Every run is killed once, in its first delivery: its worker before or after it talks to the ledger, its child in each of
 its steps, or the server before or after it has queued the run (then the client posts again under the same key). All of
 them must succeed, each once, with whole artifacts; a run whose worker died must be begun again within lease + 5 s.
-Workers and servers are processes forked from one that has loaded everything; children are started as always.
+Workers and servers are processes forked from one that has loaded everything; children are started as always. Between
+the points stands a stand-in for the engine, or with `--engine real` the engine itself, fitting cart to a small table.
 """
 
 from __future__ import annotations
 
+import argparse
 import collections
 import contextlib
 import hashlib
@@ -15,7 +17,6 @@ import os
 import random
 import signal
 import socket
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -32,6 +33,7 @@ from synthloom.wiring import server_home
 from synthloom.worker import Worker
 
 WORKERS = 4
+CHILDREN = {"light": "light_child", "real": "marked_child"}
 POINTS = {  # share of the kills
     "worker:claimed": 3, "worker:events": 2, "worker:beat": 1, "worker:settling": 3, "worker:settled": 2,
     "child:read": 1.5, "child:fit": 1.5, "child:store": 1.5, "child:stored": 2, "child:answered": 1,
@@ -102,8 +104,8 @@ def dying_home(shop: Shop) -> Any:
     return replace(home, ledger=ledger)
 
 
-def work(shop: Shop) -> None:
-    worker = Worker(dying_home(shop), child="light_child", backoff=0.2)
+def work(shop: Shop, child: str) -> None:
+    worker = Worker(dying_home(shop), child=child, backoff=0.2)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     worker.run()
 
@@ -173,7 +175,9 @@ def post(port: int, dataset: str, name: str, key: str) -> str:
     """Queue a run over HTTP, as often as the server dies meanwhile; the id."""
     import json
 
-    body = json.dumps({"dataset_id": dataset, "name": name, "method": "cart", "max_attempts": 1}).encode()
+    body = json.dumps({
+        "dataset_id": dataset, "name": name, "method": "cart", "max_attempts": 1, "reuse_model": False,
+    }).encode()
     end = time.monotonic() + 60
     while True:
         asked = urllib.request.Request(
@@ -193,9 +197,9 @@ def post(port: int, dataset: str, name: str, key: str) -> str:
 
 def queue(shop: Shop, dataset: str, point: str, key: str) -> str:
     """Queue a run that is to be killed at a point."""
-    request = RunRequest(method="odd", params={"kill": point}, max_attempts=1, thresholds=())
+    request = RunRequest(method="cart", max_attempts=1, thresholds=())
     with shop.home() as home:
-        new = NewRun(dataset_id=dataset, request=request, name=point, max_deliveries=20)
+        new = NewRun(dataset_id=dataset, request=request, name=point, max_deliveries=20, reuse_model=False)
         return home.ledger.enqueue(new, idempotency_key=key).run_id
 
 
@@ -215,7 +219,7 @@ def patient(ask: Callable[[], Any]) -> Any:
     raise TimeoutError
 
 
-def main(kind: str, kills: int) -> None:
+def main(kind: str, kills: int, engine: str) -> None:
     began = time.monotonic()
     points = plan(kills, random.Random(7))
     with shops(kind) as (shop, _), contextlib.ExitStack() as stack:
@@ -230,7 +234,7 @@ def main(kind: str, kills: int) -> None:
             port = probe.getsockname()[1]
         with shop.home() as home:
             dataset = shop.dataset(home)
-        nursery = Nursery([lambda: work(shop)] * WORKERS + [lambda: serve(shop, port)])
+        nursery = Nursery([lambda: work(shop, CHILDREN[engine])] * WORKERS + [lambda: serve(shop, port)])
         stack.callback(nursery.close)
         expected: dict[str, str] = {}
         for i, point in enumerate(points):
@@ -240,7 +244,7 @@ def main(kind: str, kills: int) -> None:
                 expected[patient(lambda i=i, point=point: queue(shop, dataset, point, f"key-{i}"))] = point
         until(lambda: patient(lambda: all_final(shop)), 40 * kills + 60, 2.0)
         with shop.home() as home:
-            judge(shop, home, expected, kind, time.monotonic() - began)
+            judge(shop, home, expected, f"{kind}, {engine} engine", time.monotonic() - began)
 
 
 def judge(shop: Shop, home: Any, expected: dict[str, str], kind: str, seconds: float) -> None:
@@ -283,4 +287,9 @@ def judge(shop: Shop, home: Any, expected: dict[str, str], kind: str, seconds: f
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 50)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("database", choices=("sqlite", "postgres"))
+    parser.add_argument("kills", type=int, nargs="?", default=50)
+    parser.add_argument("--engine", choices=tuple(CHILDREN), default="light")
+    asked = parser.parse_args()
+    main(asked.database, asked.kills, asked.engine)

@@ -1,7 +1,7 @@
 """A delivery's child with a stand-in for the engine, so that a thousand deliveries take minutes, not hours.
 
 Pipes, fetching, storing, settlement, limits and dying are the product's; between them stand two short steps instead of
-fitting and measuring. A run's parameters say where its first delivery is to be killed.
+fitting and measuring. A run's name says where its first delivery is to be killed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def note(folder: str, what: str, claim: Claim) -> None:
 
 def die(folder: str, point: str, claim: Claim) -> None:
     """Kill this process, if this is the point at which the run's first delivery dies."""
-    if claim.run.deliveries == 1 and claim.run.request.params.get("kill") == point:
+    if claim.run.deliveries == 1 and claim.run.name == point:
         note(folder, f"kill:{point}", claim)
         os.kill(os.getpid(), signal.SIGKILL)
 

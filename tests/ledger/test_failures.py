@@ -218,7 +218,7 @@ def test_a_client_that_froze_inside_a_transaction_gives_way(postgres_database, p
     desk = postgres_desk
     claim = desk.running()
     with psycopg.connect(postgres_database) as frozen:
-        frozen.execute("SET idle_in_transaction_session_timeout = '1s'")  # ours: five
+        frozen.execute("SET idle_in_transaction_session_timeout = '1s'")  # ours: three
         frozen.execute("SELECT 1 FROM runs FOR UPDATE")
         begun = time.monotonic()
         assert desk.ledger.heartbeat(claim.lease, 30).lease.token == claim.lease.token
@@ -232,7 +232,7 @@ def test_every_session_has_its_timeouts(postgres_desk):
             "idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout", "transaction_isolation",
         )]
 
-    assert postgres_desk.ledger._database.read(work) == ["5s", "5s", "7s", "read committed"]
+    assert postgres_desk.ledger._database.read(work) == ["3s", "5s", "7s", "read committed"]
 
 
 def test_a_deadlock_is_resolved_by_trying_again(postgres_desk):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from synthloom.adapters.ledger_sql import SqlLedger
-from synthloom.domain.errors import LeaseLostError
+from synthloom.domain.errors import LeaseLostError, StorageUnavailableError
 from synthloom.domain.records import Lease
 from synthloom.domain.run import RunStatus
 from synthloom.testing._desk import Desk, success
@@ -44,6 +46,23 @@ from synthloom.adapters.ledger_sql import SqlLedger
 ledger = SqlLedger(sys.argv[1])
 print(ledger.claim("holder", 1).lease.model_dump_json(), flush=True)
 time.sleep(600)
+"""
+
+FREEZER = """
+import os, signal, sys
+import sqlalchemy as sa
+from synthloom.adapters.ledger_sql import SqlLedger
+ledger = SqlLedger(sys.argv[1])
+ledger.counts()
+def freeze(connection):
+    print("frozen", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+if sys.argv[2] == "heartbeat":
+    lease = ledger.claim("freezer", 3, tenant_limit=1).lease
+sa.event.listen(ledger._database.engine, "commit", freeze)  # all is written and locked, and not committed
+if sys.argv[2] == "heartbeat":
+    ledger.heartbeat(lease, 3)
+ledger.claim("freezer", 3, tenant_limit=1)
 """
 
 
@@ -97,3 +116,50 @@ def test_a_killed_or_frozen_holder_loses_its_run_and_can_write_no_more(desk, led
     finally:
         holder.kill()
         holder.communicate()
+
+
+def claim_patiently(ledger, seconds):
+    """The next run, and how long it took, by asking as an idle worker does."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        with contextlib.suppress(StorageUnavailableError):
+            claim = ledger.claim("rescuer", 30, tenant_limit=1)
+            if claim is not None:
+                return claim, time.monotonic() - begun
+        time.sleep(0.1)
+    raise AssertionError(f"nobody got the run within {seconds} s")
+
+
+@pytest.mark.parametrize("point", ["claim", "heartbeat"])
+def test_a_process_frozen_with_its_locks_holds_nobody_up_on_postgres(postgres_database, point):
+    ledger = SqlLedger(postgres_database)
+    ledger.migrate()
+    run = Desk(ledger).queue()
+    freezer = start(FREEZER, postgres_database, point)
+    try:
+        assert freezer.stdout.readline() == "frozen\n"
+        claim, seconds = claim_patiently(ledger, 30)
+        assert claim.run.run_id == run.run_id
+        assert seconds < 3 + 5, "lease + 5 s"
+        assert claim.run.deliveries == (1 if point == "claim" else 2), "what was not committed does not count"
+    finally:
+        freezer.kill()
+        freezer.communicate()
+        ledger.close()
+
+
+def test_a_process_frozen_inside_a_transaction_of_sqlite_lets_readers_in_and_writers_once_it_is_gone(sqlite_url):
+    ledger = SqlLedger(sqlite_url)
+    run = Desk(ledger).queue()
+    freezer = start(FREEZER, sqlite_url, "claim")
+    try:
+        assert freezer.stdout.readline() == "frozen\n"
+        assert ledger.run(run.tenant, run.run_id) == run, "readers see what was committed"
+        threading.Timer(1, freezer.kill).start()
+        claim, seconds = claim_patiently(ledger, 20)
+        assert claim.run.run_id == run.run_id
+        assert 0.9 < seconds < 8
+    finally:
+        freezer.kill()
+        freezer.communicate()
+        ledger.close()

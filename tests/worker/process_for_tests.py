@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from synthloom.cli.worker import _work
 from synthloom.service import logs
 from synthloom.wiring import server_home, settings
@@ -10,6 +12,6 @@ from synthloom.worker import Worker
 if __name__ == "__main__":
     logs.configure("info", "json")
     home = server_home(settings(), migrate=False)
-    worker = Worker(home, child="child_for_tests", backoff=0.2)
+    worker = Worker(home, child=os.environ.get("CHILD_FOR_TESTS", "child_for_tests"), backoff=0.2)
     _work(worker.run, worker.stop)
     home.close()

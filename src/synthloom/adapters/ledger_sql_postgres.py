@@ -24,8 +24,8 @@ _PING_PATIENCE = 2.0
 
 _SESSION = {
     "lock_timeout": "5s", "statement_timeout": "7s",
-    # a client that froze or vanished inside a transaction gives up its locks
-    "idle_in_transaction_session_timeout": "5s",
+    # a client that froze or vanished inside a transaction gives up its locks, before those who wait for them give up
+    "idle_in_transaction_session_timeout": "3s",
     "timezone": "UTC",
 }
 _CONNECT = {
