@@ -126,3 +126,13 @@ def test_without_a_worker_the_page_says_so_and_a_queued_run_is_cancelled_at_once
     for run in runs[:2]:
         page.goto(run)
         cancel(page)
+
+
+def test_a_table_whose_columns_did_not_come_can_be_asked_for_again(page: Page, finished: dict[str, str]) -> None:
+    page.route("**/form*", lambda route: route.abort())
+    page.goto(finished["dataset"])
+    expect(page.locator("#flash")).to_contain_text("cannot be reached")
+    expect(page.locator(".wait")).to_have_count(0)
+    page.unroute("**/form*")
+    page.get_by_role("link", name="Try again").click()
+    page.wait_for_selector("#method", timeout=SLOW)

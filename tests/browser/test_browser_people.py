@@ -44,7 +44,10 @@ def test_a_run_that_goes_on_can_be_read_by_everybody(server: Server, look: Page,
     assert wider(look) is None
     look.fill("#rows", "")
     queue_endless(look)
-    expect(look.locator("#details svg.chart").first).to_be_visible(timeout=SLOW)
+    chart = look.locator("#details svg.chart:visible").first
+    expect(chart).to_be_visible(timeout=SLOW)
+    letters = chart.locator("text").first.evaluate("e => e.getBoundingClientRect().height")
+    assert letters > 9, "the letters of a chart are too small to read"
     assert audit(look) == []
     assert wider(look) is None
     expect(look.locator("#said")).to_contain_text("Learning")

@@ -142,6 +142,8 @@ def test_runs_side_by_side(server: Server, page: Page, finished: dict[str, str])
     expect(page.locator("h1")).to_have_text("2 runs side by side")
     assert sorted(page.locator(".compare thead a").all_inner_texts()) == ["first", "second"]
     expect(page.locator(".compare .best").first).to_be_visible()
+    hidden = page.locator(".compare").evaluate("e => getComputedStyle(e).overflowY === 'visible' ? 0 : e.scrollHeight")
+    assert not hidden, "two runs fit: there is nothing to scroll within the page"
 
 
 def test_a_file_that_is_no_table_is_refused_beside_the_field(server: Server, page: Page, tmp_path: Path) -> None:

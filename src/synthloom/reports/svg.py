@@ -25,7 +25,7 @@ LOOKS = {
         f'fill="none" stroke="{SYNTHETIC}" stroke-width="1.4" stroke-dasharray="3 1.6" stroke-linejoin="round"'
     ),
     "synthetic-bar": f'fill="none" stroke="{SYNTHETIC}" stroke-width="1" stroke-dasharray="2.4 1.2"',
-    "synthetic-text": f'fill="{SYNTHETIC}"',
+    "synthetic-text": 'fill="#b54d08"',  # letters need more contrast than lines
     "rule": f'fill="none" stroke="{RULE}" stroke-width="1"',
     "axis": f'fill="none" stroke="{MUTED}" stroke-width="0.8"',
     "track": 'fill="#eef1f4"',

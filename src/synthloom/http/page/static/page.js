@@ -199,6 +199,14 @@ function startUploads() {
 
 // errors of requests that htmx makes
 
+function offerAgain(desk) {  // nothing is being read any more
+  const again = document.createElement("a");
+  again.className = "button";
+  again.href = location.href;
+  again.textContent = "Try again";
+  desk.replaceChildren(again);
+}
+
 async function tellProblem(event) {
   const xhr = event.detail.xhr;
   let text = "The server cannot be reached. Try again when it is there.";
@@ -206,7 +214,7 @@ async function tellProblem(event) {
     text = `The server answered ${xhr.status}.`;
     try {
       const problem = JSON.parse(xhr.responseText);
-      text = problem.detail || text;
+      if (problem.detail) text = problem.detail[0].toUpperCase() + problem.detail.slice(1);
     } catch {
       // not a problem+json: the status must do
     }
@@ -214,6 +222,7 @@ async function tellProblem(event) {
   const form = event.detail.elt.closest("form[data-upload]");
   if (form) return tellUpload(form, text);
   if (event.detail.elt.id === "run") return sayLine("lost", "The connection is lost. Reconnecting …");
+  if (event.detail.elt.id === "desk") offerAgain(event.detail.elt);
   const flash = document.getElementById("flash");
   if (flash) {
     const box = document.createElement("p");
