@@ -13,7 +13,7 @@ import pytest
 
 from synthloom.cli.app import COMMANDS, app, start
 from synthloom.cli.crash import crash_error
-from synthloom.cli.options import named_values, survival_pair
+from synthloom.cli.options import named_values, sequence_pair, survival_pair
 from synthloom.cli.out_folder import check_out, default_out
 from synthloom.cli.output import Flags
 from synthloom.cli.run import size_words
@@ -75,6 +75,7 @@ def test_a_bare_call_shows_the_help_and_is_a_usage_error(capsys: pytest.CaptureF
         (["run", "x.csv", "--refine", "polish"], "polish"),
         (["run", "x.csv", "--param", "leaf"], "NAME=VALUE"),
         (["run", "x.csv", "--survival", "time"], "two columns"),
+        (["run", "x.csv", "--sequence", "a,b,c"], "one or two columns"),
         (["schema", "model"], "'model'"),
         (["sample", "m", "--rows", "3", "--json"], "standard output"),
     ],
@@ -121,6 +122,12 @@ def test_values_of_parameters_are_json_or_text() -> None:
     assert named_values(["a=1", "b==x"], "--where", parse=False) == {"a": "1", "b": "=x"}
     with pytest.raises(UsageError, match="twice"):
         named_values(["a=1", "a=2"], "--param")
+
+
+def test_a_sequence_names_a_key_and_perhaps_an_order() -> None:
+    assert sequence_pair("patient") == ("patient", None)
+    assert sequence_pair(" patient , visit") == ("patient", "visit")
+    assert sequence_pair(None) is None
 
 
 def test_survival_names_two_columns() -> None:

@@ -10,7 +10,7 @@ import pytest
 from synthloom.domain.errors import SchemaError, UnknownNameError
 from synthloom.domain.records import RunRecord
 from synthloom.domain.run import DPRequest, RunRequest
-from synthloom.domain.schema import ColumnOverride, Kind, SchemaOverrides, SurvivalColumns
+from synthloom.domain.schema import ColumnOverride, Kind, SchemaOverrides, SequenceColumns, SurvivalColumns
 from synthloom.http.page.forms import (
     RunForm,
     ShownColumn,
@@ -74,7 +74,8 @@ SAID = SchemaOverrides(
         "city": ColumnOverride(kind=Kind.ORDERED, categories=("B", "A")),
         "when": ColumnOverride(drop=True), "note": ColumnOverride(kind=Kind.IDENTIFIER),
     },
-    target="age", survival=SurvivalColumns(time="age", event="city"), free_text="drop",
+    target="age", survival=SurvivalColumns(time="age", event="city"),
+    sequence=SequenceColumns(key="note", order="age"), free_text="drop",
 )
 ASKED = RunRequest(
     method="cart", params={"trees": 3, "shrinkage": 0.25, "order": ["age", "city"]}, rows=50, seed=7, privacy="high",
@@ -141,15 +142,16 @@ def test_thousands_may_be_typed_as_people_do(columns: tuple[ShownColumn, ...]) -
 
 def test_half_a_survival_table_and_a_target_left_out_are_refused(columns: tuple[ShownColumn, ...]) -> None:
     form = blank(columns, SETTINGS)
-    form.values |= {"time": ["0"], "target": ["1"], "c1.drop": ["on"], "c4.drop": []}
+    form.values |= {"time": ["0"], "order": ["0"], "target": ["1"], "c1.drop": ["on"], "c4.drop": []}
     read_overrides(form, columns, None)
-    assert set(form.errors) == {"survival", "target", "c4"}
+    assert set(form.errors) == {"survival", "sequence", "target", "c4"}
 
 
 @pytest.mark.parametrize(("error", "field"), [
     (SchemaError("it is no date.", where="t.csv, column 'grade', line 3"), "c1"),
     (SchemaError("no column is left.", where="t.csv"), "form"),
     (SchemaError("survival.event must be a boolean.", where="somewhere"), "survival"),
+    (SchemaError("sequence.order must be a number or a time.", where="somewhere"), "sequence"),
     (UnknownNameError("no method is called 'x'.", where="method x"), "method"),
 ])
 def test_an_error_stands_beside_what_it_speaks_of(
