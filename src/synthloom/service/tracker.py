@@ -23,7 +23,7 @@ WEIGHTS = {
 """How long steps take against each other, roughly, on tables of a few ten thousand rows: for the estimate only."""
 
 _NETS = 120.0  # seconds that a net learns on such tables
-_PACE_SECONDS = 3.0  # what a step says of itself counts once it has been heard for so long
+_PACE_SECONDS = 5.0  # a step's own pace is that of the last five to ten seconds: how it began says little of the rest
 
 LOOP = ("fit", "sample", "refine", "measure", "verdict")
 """Steps that each attempt goes through."""
@@ -66,8 +66,8 @@ class Tracker:
         self._done = 0.0
         self._within = 0.0
         self._best = 0.0
-        self._first: tuple[float, float] | None = None  # when the running step first said how far it was, and how far
-        self._pace: float | None = None  # seconds for the whole of the running step, by what it has said since
+        self._marks: tuple[tuple[float, float], ...] = ()  # when the running step said how far it was, and how far
+        self._pace: float | None = None  # seconds for the whole of the running step, by what it has said lately
 
     def take(self, event: ev.Event) -> None:
         """Account for one event."""
@@ -108,10 +108,11 @@ class Tracker:
     def _keep_pace(self) -> None:
         """A step that crawls takes as long as it takes, whatever its weight: a net of 100,000 epochs, say."""
         now = self._clock()
-        if self._first is None:
-            self._first = (now, self._within)
-        elif now - self._first[0] >= _PACE_SECONDS and self._within > self._first[1]:
-            self._pace = (now - self._first[0]) / (self._within - self._first[1])
+        if not self._marks or now - self._marks[-1][0] >= _PACE_SECONDS:
+            self._marks = (*self._marks[-1:], (now, self._within))
+        at, within = self._marks[0]
+        if now - at >= _PACE_SECONDS and self._within > within:
+            self._pace = (now - at) / (self._within - within)
 
     def _start(self, event: ev.StepStarted) -> None:
         if event.attempt > self.attempt:
@@ -124,5 +125,5 @@ class Tracker:
             ahead = self.steps[: self.steps.index(event.step)]
             self._done = max(self._done, extra + sum(self._weights.get(s, 1.0) for s in ahead))
         self.step, self._within, self.message = event.step, 0.0, ""
-        self._first = self._pace = None
+        self._marks, self._pace = (), None
         self._step_began = self._clock()
