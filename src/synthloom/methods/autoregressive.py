@@ -40,8 +40,6 @@ _CALIBRATED_ON = 20_000
 _MOST_NETS = 3
 """Nets that are trained where time allows for more than one; further ones were not measured to help much."""
 _WORTH = 0.7  # of the time one net took, below which another is not begun
-_TRAINED = 0.85  # of the time left that goes into training; the rest puts margins right
-_LEAST_SECONDS = 0.5
 _MOST_CELLS = 2**24
 """Probabilities held at a time while drawing: 64 MB."""
 
@@ -156,19 +154,16 @@ class Autoregressive(Method[AutoregressiveParams]):
     ) -> None:
         """Train one net after the other: as many as were asked for, or as there is time for."""
         from synthloom.methods._nets.autoregressive import steps
-        from synthloom.methods._nets.training import Course
+        from synthloom.methods._nets.training import Course, time_to_train
 
         limit = self.params.max_seconds
         most = self.params.nets or (1 if limit is None else _MOST_NETS)
         longest, low = 0.0, 0.15
         for k in range(most):
             gone = time.monotonic() - began
-            seconds = None
-            if limit is not None:
-                if k and (limit - gone < _WORTH * longest):
-                    return
-                turns = most - k if self.params.nets else 1
-                seconds = max(_TRAINED * (limit - gone) / turns, _LEAST_SECONDS)
+            if limit is not None and k and (limit - gone < _WORTH * longest):
+                return
+            seconds = time_to_train(limit, began, most - k if self.params.nets else 1)
             high = low + (0.95 - low) * (1 / (most - k) if limit is None or k == most - 1 else 0.7)
             planned = steps(len(codes), self._net_settings(len(codes)))
             course = Course(planned, emit, cancelled, seconds, low=low, high=high)
@@ -182,7 +177,7 @@ class Autoregressive(Method[AutoregressiveParams]):
         """Train a net, put its margins right and keep it; its losses on the rows that training did not use."""
         from synthloom.methods._nets.autoregressive import train
         from synthloom.methods._nets.drawing import calibrate
-        from synthloom.methods._nets.training import choose_device, seeded
+        from synthloom.methods._nets.training import calibration_rows, choose_device, seeded
 
         columns = self._codec.columns
         on_line = [0 if c.column.kind.is_discrete else c.n_level_codes for c in columns]
@@ -192,7 +187,8 @@ class Autoregressive(Method[AutoregressiveParams]):
                 names=[c.column.name for c in columns], course=course, generator=generator,
             )
         counts = [c.code_counts for c in columns]
-        calibrate(net, self._order, counts, n=min(len(codes), _CALIBRATED_ON), rng=rng, course=course)
+        n = calibration_rows(min(len(codes), _CALIBRATED_ON), self.params.max_seconds)
+        calibrate(net, self._order, counts, n=n, rng=rng, course=course)
         self._nets.append(net)
         return validation
 

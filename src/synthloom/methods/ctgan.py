@@ -8,6 +8,8 @@ draws each made-up cell anew by what the others call for (`_nets/mending.py`).
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -90,8 +92,9 @@ class Ctgan(Method[CtganParams]):
         from synthloom.methods._nets.ctgan import train
         from synthloom.methods._nets.layout import Layout, find_gaps
         from synthloom.methods._nets.opening import open_table
-        from synthloom.methods._nets.training import choose_device, seeded
+        from synthloom.methods._nets.training import choose_device, seeded, time_to_train
 
+        began = time.monotonic()
         device = choose_device(self.params.device, self.info.name)
         self._modes, cells = open_table(
             table, schema, rng, min_support=self.params.min_support, max_modes=self.params.max_modes,
@@ -102,7 +105,9 @@ class Ctgan(Method[CtganParams]):
         if self._modes.columns:
             with seeded(rng, device):
                 layout = Layout(self._modes, self._gaps, device)
-                self._twin, late = train(layout, cells, _settings(self.params), emit=emit, cancelled=cancelled)
+                seconds = time_to_train(self.params.max_seconds, began)
+                settings = replace(_settings(self.params), max_seconds=seconds)
+                self._twin, late = train(layout, cells, settings, emit=emit, cancelled=cancelled)
             if late:
                 emit(Notice(code="budget", message=late))
         emit(Progress(step="fit", fraction=1.0))

@@ -7,6 +7,7 @@ Kotelnikov et al. (2023). The nets are in `_nets/ddpm.py` and `_nets/ddpm_classi
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -55,7 +56,7 @@ class DdpmParams(NeuralParams):
     depth: int | None = Field(
         None, ge=1, le=32, description="cascade: residual blocks; classic: layers. None: the recipe's (2; 3)."
     )
-    dropout: float = Field(0.25, ge=0, lt=1, description="Share of units left out in each training step.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Share of units left out in each training step.")
     max_modes: int = Field(
         64, ge=2, le=256, description="cascade: most modes of a column on a line, beside those of single shared values."
     )
@@ -87,7 +88,7 @@ class Ddpm(Method[DdpmParams]):
         """Support and dropout of each level."""
         return {
             "low": {"min_support": 5, "dropout": 0.1},
-            "default": {"min_support": 15, "dropout": 0.25},
+            "default": {"min_support": 15, "dropout": 0.3},
             "high": {"min_support": 30, "dropout": 0.35},
         }[level]
 
@@ -98,8 +99,9 @@ class Ddpm(Method[DdpmParams]):
         """Learn by gradient descent, with early stopping on a tenth of the rows."""
         require_torch("ddpm")
         from synthloom.methods._nets import diffusion
-        from synthloom.methods._nets.training import Course, choose_device, seeded
+        from synthloom.methods._nets.training import Course, choose_device, seeded, time_to_train
 
+        began = time.monotonic()
         if not len(table):
             raise FitError("the table has no rows.", do="Give at least one row.")
         params = self.params
@@ -124,7 +126,7 @@ class Ddpm(Method[DdpmParams]):
             if self._net is not None:
                 rows = self._layout.rows(modes, places)
                 steps = diffusion.steps_of(len(rows), self._settings)
-                course = Course(steps, emit, cancelled, params.max_seconds)
+                course = Course(steps, emit, cancelled, time_to_train(params.max_seconds, began, share=1))
                 diffusion.train(self._net.parts, rows, self._layout, self._settings, course=course, generator=generator)
         emit(Progress(step="fit", fraction=1.0))
         return self

@@ -8,6 +8,8 @@ that is most of the difference in fidelity; `prior="normal"` is the paper's.
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -79,9 +81,10 @@ class Tvae(Method[TvaeParams]):
         require_torch(self.info.name)
         from synthloom.methods._nets.layout import Layout, find_gaps
         from synthloom.methods._nets.opening import open_table
-        from synthloom.methods._nets.training import choose_device, seeded
+        from synthloom.methods._nets.training import choose_device, seeded, time_to_train
         from synthloom.methods._nets.tvae import train
 
+        began = time.monotonic()
         device = choose_device(self.params.device, self.info.name)
         self._modes, cells = open_table(
             table, schema, rng, min_support=self.params.min_support, max_modes=self.params.max_modes,
@@ -92,7 +95,9 @@ class Tvae(Method[TvaeParams]):
         if self._modes.columns:
             with seeded(rng, device):
                 layout = Layout(self._modes, self._gaps, device)
-                self._twin, cut = train(layout, cells, _settings(self.params), emit=emit, cancelled=cancelled)
+                seconds = time_to_train(self.params.max_seconds, began)
+                settings = replace(_settings(self.params), max_seconds=seconds)
+                self._twin, cut = train(layout, cells, settings, emit=emit, cancelled=cancelled)
             if cut:
                 emit(Notice(code="budget", message=" ".join(cut)))
         emit(Progress(step="fit", fraction=1.0))

@@ -35,6 +35,7 @@ from synthloom.methods._nets.training import (
     Average,
     Course,
     arrays_to_weights,
+    calibration_rows,
     one_cycle,
     set_rate,
     weights_to_arrays,
@@ -74,7 +75,8 @@ class Settings:
         penalty_every: Steps of the critic from one gradient penalty to the next.
         relativistic: Which of two games, the relativistic one or Wasserstein's.
         sweeps: Times that made-up rows are mended.
-        epochs, batch_size, learning_rate, max_seconds: As in `NeuralParams`.
+        epochs, batch_size, learning_rate: As in `NeuralParams`.
+        max_seconds: That training may take.
     """
 
     noise: int
@@ -206,7 +208,7 @@ def train(
     _Duel(twin, rows, settings, batch, cancelled).run(course, learning)
     late = _late(course, learning)
     twin.generator.eval()
-    twin.calibrate(len(rows), cancelled)
+    twin.calibrate(calibration_rows(min(max(len(rows), 512), _CHUNK), settings.max_seconds), cancelled)
     return twin, late
 
 
@@ -371,14 +373,13 @@ class Twin:
         the generator's rows.
 
         Args:
-            n: Rows trained on; as many new ones tell the shares well enough, or 8192.
+            n: New rows that tell the shares.
         """
         device, blocks = self.layout.placed.device, self.layout.blocks
-        b = min(max(n, 512), _CHUNK)
-        named = torch.randint(len(blocks.order), (b,), device=device)
-        condition = self._own_condition(named, torch.rand(b, len(blocks.order), device=device))
-        hidden = self.generator.trunk(torch.randn(b, self.noise, device=device), condition)
-        free = torch.ones(b, len(blocks.order), device=device).scatter_(1, named[:, None], 0.0)[:, self.layout.column]
+        named = torch.randint(len(blocks.order), (n,), device=device)
+        condition = self._own_condition(named, torch.rand(n, len(blocks.order), device=device))
+        hidden = self.generator.trunk(torch.randn(n, self.noise, device=device), condition)
+        free = torch.ones(n, len(blocks.order), device=device).scatter_(1, named[:, None], 0.0)[:, self.layout.column]
         layer, wanted = self.generator.leave, self.layout.shares
         for _ in range(_CALIBRATIONS):
             stop_if(cancelled)
@@ -388,7 +389,7 @@ class Twin:
             shift = torch.where(wanted > 0, (wanted / found.clamp_min(1e-9)).log(), 0.0)
             layer.bias.add_(shift.clamp(-1, 1), alpha=0.7)
         if self.mender is not None:
-            drawn = self._drawn(layer(hidden), condition, torch.rand(b, len(blocks.order), device=device))
+            drawn = self._drawn(layer(hidden), condition, torch.rand(n, len(blocks.order), device=device))
             free_cells = torch.zeros_like(drawn, dtype=torch.bool)
             rng = np.random.default_rng(int(torch.randint(2**31, (1,))))
             for _ in range(_STEERINGS):

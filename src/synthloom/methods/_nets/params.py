@@ -23,7 +23,7 @@ class NeuralParams(MethodParams):
     batch_size: int | None = Field(None, ge=8, le=65_536, description="Rows per step; none: chosen by their number.")
     learning_rate: float | None = Field(None, gt=0, le=1, description="Peak of the learning rate; none: the method's.")
     max_seconds: float | None = Field(
-        None, gt=0, le=1e7, description="Seconds that training may take; it is planned to end in them. Rows then "
+        None, gt=0, le=1e7, description="Seconds that a fit may take; it is planned to end in them. Rows then "
         "depend on the machine's speed and not on the seed alone. None: no limit."
     )
     device: Device = Field("auto", description="Where to train and sample: auto takes a GPU if there is one.")

@@ -22,6 +22,10 @@ _TELL_EVERY = 0.2
 """Seconds between two progress events."""
 _LOOK_EVERY = 0.1
 """Seconds between two looks at `cancelled`, which may ask a database."""
+_TRAINED, _LEAST_SECONDS = 0.85, 0.5
+"""Share of the time left that goes into training, and the least of it; the rest puts the columns' shares right."""
+_CALIBRATED = 800
+"""Rows that they are put right with, for each second that a fit may take: about a seventh of it."""
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -40,6 +44,27 @@ def choose_device(wanted: str, method: str) -> torch.device:
             do=f"Choose one of: auto, {', '.join(name for name, usable in there.items() if usable)}.",
         )
     return torch.device(wanted)
+
+
+def time_to_train(
+    max_seconds: float | None, began: float, trainings: int = 1, share: float = _TRAINED
+) -> float | None:
+    """Seconds for a training, so that a fit with what comes before and after takes `max_seconds`; None: no limit.
+
+    Args:
+        max_seconds: That the whole fit may take.
+        began: When it began (`time.monotonic`).
+        trainings: Among how many the time left is shared.
+        share: Of the time left that goes into training.
+    """
+    if max_seconds is None:
+        return None
+    return max(share * (max_seconds - (time.monotonic() - began)) / trainings, _LEAST_SECONDS)
+
+
+def calibration_rows(most: int, max_seconds: float | None) -> int:
+    """Rows to put the columns' shares right with: `most`, or fewer where the fit may take `max_seconds` only."""
+    return most if max_seconds is None else min(most, max(int(_CALIBRATED * max_seconds), 512))
 
 
 @contextmanager

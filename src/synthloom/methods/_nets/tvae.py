@@ -30,6 +30,7 @@ from synthloom.methods._nets.training import (
     Course,
     Patience,
     arrays_to_weights,
+    calibration_rows,
     one_cycle,
     set_rate,
     weights_to_arrays,
@@ -65,7 +66,8 @@ class Settings:
         dropout: Of both.
         kl_weight: Weight of the latents' cost against the cells'.
         learned_prior: Whether latents are drawn by a second net; else from the normal distribution.
-        epochs, batch_size, learning_rate, max_seconds: As in `NeuralParams`.
+        epochs, batch_size, learning_rate: As in `NeuralParams`.
+        max_seconds: That training may take.
     """
 
     latent: int
@@ -221,10 +223,10 @@ class Twin:
         by the logarithm of what is wanted over what comes out, a few times over (iterative proportional fitting).
 
         Args:
-            n: Rows trained on; as many latents tell the shares well enough, or 8192.
+            n: Latents that tell the shares.
         """
         device = self.centre.device
-        noise = torch.randn(min(max(n, 512), 2 * _CHUNK), len(self.centre), device=device)
+        noise = torch.randn(n, len(self.centre), device=device)
         hidden = self.decoder.trunk(torch.cat([self._latents(part, cancelled) for part in torch.split(noise, _CHUNK)]))
         layer, blocks = self.decoder.modes, self.layout.blocks
         wanted = self.layout.shares
@@ -337,7 +339,7 @@ def train(
         drift = _drift(settings).to(device)
         cut.append(_train_prior(drift, (mean - centre) / scale, spread / scale, job))
     twin = Twin(layout, both.decoder, drift, centre, scale)
-    twin.calibrate(len(rows), cancelled)
+    twin.calibrate(calibration_rows(min(max(len(rows), 512), 2 * _CHUNK), settings.max_seconds), cancelled)
     return twin, [sentence for sentence in cut if sentence]
 
 
