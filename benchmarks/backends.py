@@ -32,6 +32,8 @@ from synthloom.settings import Settings
 ONE = Path(__file__).with_name("one.py")
 FEW = 2
 """Rounds of the second fit."""
+ENOUGH = 20
+"""Fewer rounds than these do not stand out from what is done once."""
 COSTS = ("fit s", "sample s", "peak GB", "s a round", "fit s at the default (worked out)")
 
 
@@ -74,7 +76,7 @@ def _measure(args: argparse.Namespace, result: Result, rounds: int | None, folde
     result.costs = _fit(args, result, out, *(("--rounds", str(rounds)) if rounds is not None else ()))
     got = judge(args, out)
     result.scores = [float(got[key]) for key in SCORES]
-    if rounds is not None and rounds > FEW:
+    if rounds is not None and rounds >= ENOUGH:
         short = _fit(args, result, out, "--rounds", str(FEW), "--draw", "10")
         result.each = (result.costs["fit_s"] - short["fit_s"]) / (rounds - FEW)
 

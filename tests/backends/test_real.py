@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.backends, pytest.mark.timeout(1200)]
 Open = Callable[..., Session]
 FEW = {
     "n_iter": 20, "n_iter_baseline": 20, "n_iter_min": 5, "n_iter_print": 10, "num_timesteps": 50, "max_iters": 2,
-    "struct_learning_n_iter": 50, "epochs": 3, "n_teachers": 3, "num_trees": 10, "degree": 1, "num_marginals": 2,
+    "struct_learning_n_iter": 10, "epochs": 3, "n_teachers": 3, "num_trees": 10, "degree": 1, "num_marginals": 2,
 }
 """Parameters that make a plugin quick, where it has them."""
 NEEDS_A_HUB = {"great"}
