@@ -35,7 +35,7 @@ REPORTED = json.loads((Path(__file__).parents[2] / "docs" / "data" / "backend-pa
 FEW = {
     "n_iter": 20, "n_iter_baseline": 20, "n_iter_min": 5, "num_timesteps": 50, "max_iters": 2, "epochs": 3,
     "struct_learning_n_iter": 10, "n_teachers": 3, "num_trees": 10,
-    "K": 1,  # privbayes that chooses its degree itself takes more than 20 GB for this table
+    "K": 1,  # privbayes that chooses its degree itself takes more than 5 GB for this table
 }
 LEFT_OUT = {"great": "it downloads a language model", "aim": "it takes minutes on the smallest table"}
 SERIES_LEFT_OUT = {"fflows": "it takes minutes, for a net of its own whose rounds cannot be set"}
