@@ -287,11 +287,12 @@ def test_a_budget_that_is_no_time_and_a_device_that_is_none_are_refused(
 def test_the_command_in_the_report_says_the_budget_whatever_the_environment_says() -> None:
     def said(**request: Any) -> str:
         return _command(
-            "my.csv", RunRequest(**request), Path("out"), target=None, survival=None, schema=None, holdout=None,
-            drop_text=False,
+            "my.csv", RunRequest(**request), Path("out"), target=None, survival=None, sequence=("patient", "visit"),
+            schema=None, holdout=None, drop_text=False,
         )
 
     assert "--budget 1m30s" in said(budget=90)
+    assert "--sequence patient,visit" in said()
     assert "--budget none" in said()
     assert "--budget" not in said(method="cart")
     assert "--method cart" in said(method="cart", budget=60, device="cpu")
