@@ -1,6 +1,6 @@
 """Packages that are loaded when somebody first asks them for something, not when a module says `import`.
 
-A server looks methods up and checks requests, which imports their modules, and those import pandas (35 MB beside Arrow).
+A server looks methods up and checks requests, which imports their modules, and those import pandas (35 MB).
 It never holds a table itself: children read, fit and draw. So the package stays out until it is really needed, if ever.
 """
 
