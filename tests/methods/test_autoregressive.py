@@ -16,6 +16,7 @@ from synthloom.domain.event import Event, Loss, Notice, ignore
 from synthloom.domain.schema import Kind
 from synthloom.methods._nets import autoregressive as nets
 from synthloom.methods._nets import drawing
+from synthloom.methods._nets.relatives import CLASSES, Relative
 from synthloom.methods.autoregressive import Autoregressive
 from synthloom.tables.canonical import check_canonical, labels_to_codes
 from synthloom.testing.check_method import METHOD_CHECKS
@@ -225,16 +226,30 @@ def brute_force(net: nets.AutoregressiveNet, codes: np.ndarray, seen: np.ndarray
         shown = torch.from_numpy(seen.astype(np.float32))
         h = net.start + sum(net.cells[places[:, j]] * shown[:, j, None] for j in range(len(net.sizes)))
         low, high = net.edges[column], net.edges[column + 1]
-        whole = net.out(net.trunk(h))
-    return whole[:, low:high].softmax(1).numpy()
+        last = net.trunk(h)
+        own = net.out(last)[:, low:high].numpy()
+        read = None if net.ties is None else net.ties.read(last).numpy().reshape(len(codes), -1, CLASSES)
+    for k, relative in enumerate(RELATIVES if net.ties is not None else ()):
+        for row in np.flatnonzero(seen[:, relative.other] & (relative.column == column)):
+            for code, kind in enumerate(relative.classes[codes[row, relative.other]]):
+                own[row, code] += read[row, k, kind] if kind < CLASSES else 0.0
+    return torch.from_numpy(own).softmax(1).numpy()
 
 
-@pytest.fixture
-def random_net() -> nets.AutoregressiveNet:
+RELATIVES = (
+    Relative(1, 3, np.random.default_rng(1).integers(0, 6, (5, 4)).astype(np.uint8)),
+    Relative(1, 0, np.full((3, 4), CLASSES, dtype=np.uint8) - np.eye(3, 4, dtype=np.uint8)),
+    Relative(3, 1, np.random.default_rng(2).integers(CLASSES - 2, CLASSES + 1, (4, 5)).astype(np.uint8)),
+)
+
+
+@pytest.fixture(params=["strangers", "relatives"])
+def random_net(request) -> nets.AutoregressiveNet:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         settings = nets.Settings(1, 32, 1e-3, width=16, blocks=2, dropout=0.1, in_order=0.5)
-        net = nets.AutoregressiveNet([3, 4, 2, 5], settings).eval()
+        relatives = RELATIVES if request.param == "relatives" else ()
+        net = nets.AutoregressiveNet([3, 4, 2, 5], settings, relatives).eval()
         for weights in net.parameters():
             torch.nn.init.normal_(weights)
     return net

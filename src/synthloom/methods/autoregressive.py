@@ -32,6 +32,7 @@ from synthloom.tables.encode import TableCodec, stop_if
 if TYPE_CHECKING:
     from synthloom.methods._nets.autoregressive import AutoregressiveNet, Settings
     from synthloom.methods._nets.drawing import Drawers
+    from synthloom.methods._nets.relatives import Relative
     from synthloom.methods._nets.training import Course
 
 _MOST_CODES, _LEAST_CODES, _WIDEST = 256, 24, 16_384
@@ -113,6 +114,7 @@ class Autoregressive(Method[AutoregressiveParams]):
         """
         require_torch(self.info.name)
         from synthloom.methods._nets.diffusion import missing_together
+        from synthloom.methods._nets.relatives import find_relatives
 
         began = time.monotonic()
         params = self.params
@@ -125,9 +127,12 @@ class Autoregressive(Method[AutoregressiveParams]):
         self._nets: list[AutoregressiveNet] = []
         self._trees: TreeSequence | None = None
         self._together: list[list[int]] = []
+        self._relatives: tuple[Relative, ...] = ()
         if not self._codec.columns:
             return self
         codes = self._codec.encode(table, cancelled)
+        numbers = [None if c.column.kind.is_discrete else c.numbers() for c in self._codec.columns]
+        self._relatives = find_relatives(codes, numbers, params.min_support)
         self._together = missing_together(codes, [c.missing_code if c.missing else -1 for c in self._codec.columns])
         emit(Progress(step="fit", fraction=0.05, message="columns encoded"))
         self._grow(codes, rng, emit, cancelled)
@@ -184,7 +189,8 @@ class Autoregressive(Method[AutoregressiveParams]):
         with seeded(rng, choose_device(self.params.device, self.info.name)) as generator:
             net, validation = train(
                 codes, [c.n_codes for c in columns], on_line, self._order, settings=self._net_settings(len(codes)),
-                names=[c.column.name for c in columns], course=course, generator=generator,
+                names=[c.column.name for c in columns], relatives=self._relatives, course=course,
+                generator=generator,
             )
         counts = [c.code_counts for c in columns]
         n = calibration_rows(min(len(codes), _CALIBRATED_ON), self.params.max_seconds)
@@ -332,12 +338,13 @@ class Autoregressive(Method[AutoregressiveParams]):
     ) -> dict[int, np.ndarray]:
         """Codes of n free rows: each cell from the trees or the net, both given the cells before, whoever drew them."""
         gone = self._gone(n, None)
+        related = {r.column for r in self._relatives}
         drawn: list[np.ndarray] = []
         tree_rng = np.random.default_rng(rng.integers(2**63))  # of its own: trees and net draw at the same time
         with ThreadPoolExecutor(1) as aside:
             for place, j in enumerate(trees.order):
                 missing = self._codec.columns[j].missing_code
-                by_net = rng.random(n) >= self.params.tree_share
+                by_net = (rng.random(n) >= self.params.tree_share) | (j in related)
                 rows = np.flatnonzero(~by_net)
                 promised = aside.submit(trees.draw, place, drawn, n, tree_rng, rows)
                 if j in gone:  # where other columns of its group say otherwise, the net is asked
@@ -371,6 +378,8 @@ class Autoregressive(Method[AutoregressiveParams]):
 
         arrays, meta = self._codec.state()
         meta |= {"order": self._order, "together": self._together, "nets": len(self._nets), "trees": None}
+        meta["relatives"] = [[r.column, r.other] for r in self._relatives]
+        arrays |= {f"relative.{k}": r.classes for k, r in enumerate(self._relatives)}
         for k, net in enumerate(self._nets):
             arrays |= weights_to_arrays(net, f"net.{k}.")
         if self._trees is not None:
@@ -384,6 +393,7 @@ class Autoregressive(Method[AutoregressiveParams]):
         require_torch(cls.info.name)
         from synthloom.methods._nets.autoregressive import AutoregressiveNet
         from synthloom.methods._nets.opening import usable_device
+        from synthloom.methods._nets.relatives import Relative
         from synthloom.methods._nets.training import arrays_to_weights, seeded
 
         method = cls(params)
@@ -391,12 +401,16 @@ class Autoregressive(Method[AutoregressiveParams]):
         method._order = list(meta["order"])
         method._together = [list(group) for group in meta["together"]]
         method._nets = []
+        method._relatives = tuple(
+            Relative(column, other, arrays[f"relative.{k}"])
+            for k, (column, other) in enumerate(meta.get("relatives", ()))
+        )
         method._trees = TreeSequence.from_state(arrays, meta["trees"]) if meta["trees"] else None
         device = usable_device(params.device, cls.info.name)
         sizes = [c.n_codes for c in method._codec.columns]
         for k in range(meta["nets"]):
             with seeded(np.random.default_rng(0), device):  # fresh weights are drawn only to be replaced
-                net = AutoregressiveNet(sizes, method._net_settings(0))
+                net = AutoregressiveNet(sizes, method._net_settings(0), method._relatives)
             method._nets.append(arrays_to_weights(net, f"net.{k}.", arrays).to(device))
         return method
 

@@ -158,6 +158,13 @@ class ColumnCodec:
         empty = (codes == self.missing_code) | (total == 0)
         return self.at(where, empty)
 
+    def numbers(self) -> np.ndarray:
+        """(n_codes,) the number in the middle of each code of a column on a line; NaN for pool and missing."""
+        cumulated = np.r_[0, np.cumsum(self.levels.counts)].astype(np.float64)
+        middle = (cumulated[self.starts[:-1]] + cumulated[self.starts[1:]]) / 2
+        cells = self.at(middle, np.zeros(len(middle), dtype=bool))
+        return np.concatenate([to_float(cells, self.column.kind), [np.nan, np.nan]])
+
     def at(self, where: np.ndarray, empty: np.ndarray) -> pd.Series:
         """A canonical column out of positions among the filled records.
 

@@ -9,6 +9,7 @@ whatever columns.
     h   = b + sum over seen columns j of E[j, code_j]      (rows, width): adding a cell is adding one row of E
     h   = h + B(silu(A(norm(h))))  for each block          residual MLP
     out = W silu(norm(h)) + c                              (rows, all columns' codes)
+    out = out + what relatives say (`relatives.py`)        for columns that lie near another one
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch.nn import functional as F  # noqa: N812  # the name all of torch's us
 
 from synthloom.methods._nets.layers import Smooth, Trunk
 from synthloom.methods._nets.opening import Suspect, validation_rows
+from synthloom.methods._nets.relatives import Relative, Ties
 from synthloom.methods._nets.training import Average, Course, Patience, one_cycle, set_rate
 
 _NEXT = 0.7
@@ -57,12 +59,13 @@ class _Body(nn.Module):
         edges: Where each column's codes begin among all, and how many there are in all.
     """
 
-    def __init__(self, sizes: Sequence[int], settings: Settings) -> None:
+    def __init__(self, sizes: Sequence[int], settings: Settings, relatives: Sequence[Relative]) -> None:
         super().__init__()
         self.sizes = list(sizes)
         self.edges: list[int] = np.r_[0, np.cumsum(self.sizes)].tolist()
         self.start = nn.Parameter(torch.zeros(settings.width))  # b
         self.trunk = Trunk(settings.width, settings.blocks, settings.dropout)  # (rows, width) → (rows, width)
+        self.ties = Ties(relatives, settings.width) if relatives else None
 
 
 class AutoregressiveNet(_Body):
@@ -72,8 +75,8 @@ class AutoregressiveNet(_Body):
         shift: (all codes,) what free rows add to the logits so that their margins are right (`drawing.calibrate`).
     """
 
-    def __init__(self, sizes: Sequence[int], settings: Settings) -> None:
-        super().__init__(sizes, settings)
+    def __init__(self, sizes: Sequence[int], settings: Settings, relatives: Sequence[Relative] = ()) -> None:
+        super().__init__(sizes, settings, relatives)
         self.cells = nn.Parameter(torch.zeros(self.edges[-1], settings.width))  # E
         self.out = nn.Linear(settings.width, self.edges[-1])  # W, c
         self.shift: Tensor
@@ -88,10 +91,22 @@ class AutoregressiveNet(_Body):
         """
         return self.start + F.embedding_bag(places, self.cells, mode="sum", per_sample_weights=seen)
 
-    def logits(self, h: Tensor, column: int) -> Tensor:
-        """(rows, codes of one column) out of the first hidden layer."""
+    def logits(self, h: Tensor, column: int, codes: Tensor | None = None) -> Tensor:
+        """(rows, codes of one column).
+
+        Args:
+            h: (rows, width) first hidden layer.
+            column: The column.
+            codes: (rows, columns) int64 of the cells seen, -1 of others; wanted where columns have relatives.
+        """
         low, high = self.edges[column], self.edges[column + 1]
-        return F.linear(self.trunk(h), self.out.weight[low:high], self.out.bias[low:high])
+        last = self.trunk(h)
+        logits = F.linear(last, self.out.weight[low:high], self.out.bias[low:high])
+        if self.ties is None or codes is None or column not in self.ties.columns:
+            return logits
+        weights = self.ties.weights(last, column)
+        bias = self.ties.bias(column, weights, codes.clamp_min(0), (codes >= 0).to(last.dtype))
+        return logits if bias is None else logits + bias
 
 
 class _Learner(_Body):
@@ -101,20 +116,39 @@ class _Learner(_Body):
         sizes: Codes of each column.
         on_line: For each column on a line how many of its codes, the first ones, lie on it; 0 for others.
         settings: Shapes.
+        relatives: Columns that lie near others.
     """
 
-    def __init__(self, sizes: Sequence[int], on_line: Sequence[int], settings: Settings) -> None:
-        super().__init__(sizes, settings)
+    def __init__(
+        self, sizes: Sequence[int], on_line: Sequence[int], settings: Settings, relatives: Sequence[Relative]
+    ) -> None:
+        super().__init__(sizes, settings, relatives)
+        self._relatives = relatives
         lined = [j for j, many in enumerate(on_line) if many > 2]
         firsts, many = [self.edges[j] for j in lined], [on_line[j] for j in lined]
         self.cells = Smooth(firsts, many, self.edges[-1], settings.width, 0.05)
         self.out = Smooth(firsts, many, self.edges[-1], settings.width, 0.0)
         self.bias = nn.Parameter(torch.zeros(self.edges[-1]))
+        self.low: Tensor
+        self.register_buffer("low", torch.tensor(self.edges[:-1]), persistent=False)
 
-    def forward(self, places: Tensor, seen: Tensor) -> Tensor:
-        """(rows, all codes) logits; arguments as in `AutoregressiveNet.first`."""
-        h = self.start + F.embedding_bag(places, self.cells(), mode="sum", per_sample_weights=seen)
-        return F.linear(self.trunk(h), self.out(), self.bias)
+    def forward(self, codes: Tensor, seen: Tensor) -> Tensor:
+        """(rows, all codes) logits.
+
+        Args:
+            codes: (rows, columns) int64.
+            seen: (rows, columns) float32: 1 for the cells the net may see.
+        """
+        h = self.start + F.embedding_bag(codes + self.low, self.cells(), mode="sum", per_sample_weights=seen)
+        last = self.trunk(h)
+        logits = F.linear(last, self.out(), self.bias)
+        if self.ties is None:
+            return logits
+        weights, parts = self.ties.weights(last), list(torch.split(logits, self.sizes, 1))
+        for j in self.ties.columns:
+            bias = self.ties.bias(j, weights, codes, seen)
+            parts[j] = parts[j] if bias is None else parts[j] + bias
+        return torch.cat(parts, 1)
 
     def losses(self, logits: Tensor, codes: Tensor) -> Tensor:
         """(rows, columns) negative log-likelihood of each cell."""
@@ -127,9 +161,11 @@ class _Learner(_Body):
     @torch.no_grad()
     def settled(self, settings: Settings) -> AutoregressiveNet:
         """The net with the weights it has now."""
-        net = AutoregressiveNet(self.sizes, settings).to(self.start.device)
+        net = AutoregressiveNet(self.sizes, settings, self._relatives).to(self.start.device)
         net.start.copy_(self.start)
         net.trunk.load_state_dict(self.trunk.state_dict())
+        if self.ties is not None and net.ties is not None:
+            net.ties.load_state_dict(self.ties.state_dict())
         net.cells.copy_(self.cells())
         net.out.weight.copy_(self.out())
         net.out.bias.copy_(self.bias)
@@ -164,7 +200,7 @@ class _Asker:
 
 def train(
     codes: np.ndarray, sizes: Sequence[int], on_line: Sequence[int], order: Sequence[int], *,
-    settings: Settings, names: Sequence[str],
+    settings: Settings, names: Sequence[str], relatives: Sequence[Relative] = (),
     course: Course, generator: torch.Generator,
 ) -> tuple[AutoregressiveNet, list[float]]:
     """Train a net on rows of codes; the caller has seeded torch (`seeded`).
@@ -175,6 +211,7 @@ def train(
         on_line: For each column on a line how many of its codes, the first ones, lie on it; 0 for others.
         order: Columns in drawing order.
         names: Columns' names, for an error.
+        relatives: Columns that lie near others.
         settings: How.
         course: Its steps are `steps(n, settings)`.
         generator: On the device to train on.
@@ -188,7 +225,7 @@ def train(
     rows = rows[torch.randperm(len(rows), generator=generator, device=device)]
     n_validation = validation_rows(len(rows))
     validation, rows = rows[:n_validation], rows[n_validation:]
-    net = _Learner(sizes, on_line, settings).to(device)
+    net = _Learner(sizes, on_line, settings, relatives).to(device)
     _start_at_shares(net, rows)
     asker = _Asker(order, settings.in_order, generator)
     looker = _Looker(net, validation, asker)
@@ -196,7 +233,6 @@ def train(
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    low = torch.tensor(net.edges[:-1], device=device)
     size = min(settings.batch_size, len(rows))
     told_every = max(course.steps // _LOOKS, 1)
     told: list[Tensor] = []
@@ -210,7 +246,7 @@ def train(
         set_rate(optimizer, settings.learning_rate * schedule.at(course))
         seen, weights = asker.ask(size)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            logits = net(batch + low, seen)
+            logits = net(batch, seen)
         losses = net.losses(logits.float(), batch)
         loss = (losses * weights).sum(1).mean()
         told.append(loss.detach())
@@ -225,7 +261,7 @@ def train(
         average.update(net)
         if n_validation and step % told_every == told_every - 1:
             average.swap(net)
-            found = looker.look(low)
+            found = looker.look()
             found_all.append(found)
             course.loss("validation", found)
             over = patience.look(found, net)
@@ -281,12 +317,12 @@ class _Looker:
         self._seen, self._weights = asker.ask(len(self._rows))
 
     @torch.inference_mode()
-    def look(self, low: Tensor) -> float:
+    def look(self) -> float:
         self._net.eval()
         total = 0.0
         for first in range(0, len(self._rows), 1024):
             part = slice(first, first + 1024)
-            losses = self._net.losses(self._net(self._rows[part] + low, self._seen[part]), self._rows[part])
+            losses = self._net.losses(self._net(self._rows[part], self._seen[part]), self._rows[part])
             total += float((losses * self._weights[part]).sum())
         self._net.train()
         return total / len(self._rows)

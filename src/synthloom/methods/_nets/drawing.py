@@ -35,20 +35,26 @@ class Drawer:
         self._net, self._temperature = net, temperature
         device = net.start.device
         self._shifted = fixed is None
+        # (kinds, columns) codes of each kind's cells, -1 of those not seen; relatives are measured from them
+        self._codes = torch.full((1, len(net.sizes)), -1, device=device) if net.ties is not None else None
         if fixed is None:
             self._kind = np.zeros(n, dtype=np.int64)  # which of `_h` each row has
             self._h = net.start[None, :]
             return
         known, self._kind = np.unique(fixed, axis=0, return_inverse=True)
         self._kind = self._kind.reshape(-1)
+        if self._codes is not None:
+            self._codes = torch.from_numpy(known.astype(np.int64)).to(device)
         places = torch.from_numpy(np.maximum(known, 0) + np.array(net.edges[:-1])).to(device)
         self._h = net.first(places, torch.from_numpy((known >= 0).astype(np.float32)).to(device))
 
     @torch.inference_mode()
     def logits(self, column: int, kinds: torch.Tensor | None = None) -> torch.Tensor:
         """(kinds, codes) logits of a column for each kind of row, or for some kinds."""
-        first = self._h if kinds is None else self._h[kinds]
-        logits = torch.cat([self._net.logits(h, column).float() for h in torch.split(first, _BLOCK)])
+        chosen = slice(None) if kinds is None else kinds
+        blocks = torch.split(self._h[chosen], _BLOCK)
+        seen = [None] * len(blocks) if self._codes is None else torch.split(self._codes[chosen], _BLOCK)
+        logits = torch.cat([self._net.logits(h, column, c).float() for h, c in zip(blocks, seen, strict=True)])
         if self._shifted:
             logits += self._net.shift[self._net.edges[column] : self._net.edges[column + 1]]
         return logits / self._temperature
@@ -110,6 +116,10 @@ class Drawer:
             torch.index_select(self._h, 0, parents[block], out=seen[block])
             seen[block] += table[cells[block]]
         self._h = seen
+        if self._codes is not None:
+            self._codes = self._codes[parents]
+            new = cells < size - 1
+            self._codes[new, column] = cells[new]
 
 
 class Drawers:
