@@ -23,7 +23,7 @@ PARAMS = [
 ]
 KINDS = {"ctgan": "generic", "tvae": "generic", "dpgan": "privacy", "adsgan": "privacy",
          "survival_gan": "survival_analysis", "timegan": "time_series", "par": "sequential",
-         "gaussian_copula": "single_table"}
+         "gaussian_copula": "single_table", "radialgan": "domain_adaptation"}
 
 
 def catalogue(context, payload):
@@ -120,4 +120,9 @@ def check(context, payload):
     return {"versions": {"python": sys.version.split()[0], "pandas": pd.__version__}, "seconds": random.random()}, {}
 
 
-ACTIONS = {"list": catalogue, "fit": fit, "sample": sample, "evaluate": evaluate, "check": check}
+def asked(context, payload):
+    """What the last fit was asked for."""
+    return context.state["payload"], {}
+
+
+ACTIONS = {"list": catalogue, "fit": fit, "sample": sample, "evaluate": evaluate, "check": check, "asked": asked}

@@ -189,6 +189,19 @@ def test_survival_plugins_learn_survival_tables(frame):
         made("survival_gan").fit(frame)
 
 
+def test_plugins_for_several_sources_need_a_column_that_names_them(frame, tmp_path, monkeypatch):
+    for params, said in (({}, "no column names"), ({"domain": "income"}, "'income' is no column of labels")):
+        with pytest.raises(FitError, match=said) as caught:
+            made("radialgan", params).fit(frame)
+        assert "grade" in str(caught.value.do)
+    model = made("radialgan", {"domain": "grade", "n_iter": 3}).fit(frame)
+    asked = model._method._session.call("asked").result
+    assert asked["domain"] in asked["columns"]
+    assert asked["columns"][asked["domain"]]["kind"] == "category"
+    assert asked["params"] == {"n_iter": 3}
+    assert set(model.sample(200)["grade"].dropna()) == {"low", "mid", "high"}
+
+
 def test_what_a_maker_states_of_privacy_is_no_guarantee(frame):
     model = made("dpgan", dp=DPRequest(epsilon=3, strict=False)).fit(frame)
     promise = model.guarantee

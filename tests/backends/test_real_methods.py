@@ -12,6 +12,7 @@ import pytest
 
 import synthloom
 from synthloom.backends.desk import make_backends
+from synthloom.backends.domains import DOMAINS
 from synthloom.backends.environments import catalogue, status
 from synthloom.backends.evaluators import EVALUATORS, synthcity_metrics
 from synthloom.backends.names import PLUGINS, UNSERVED
@@ -86,9 +87,9 @@ def test_the_documented_parameters_are_those_of_the_installed_release(backend: s
 def test_every_plugin_gives_rows_as_the_table_has_them(backend: str, name: str) -> None:
     frame = people()
     fields = REPORTED[backend][name]["params"]
-    model = synthloom.create_synthesizer(
-        name, {k: v for k, v in FEW.items() if k in fields}, backend=backend,
-    ).fit(frame, overrides=OVERRIDES, seed=1)
+    params = {k: v for k, v in FEW.items() if k in fields}
+    params |= {"domain": "died"} if REPORTED[backend][name]["kind"] == DOMAINS else {}
+    model = synthloom.create_synthesizer(name, params, backend=backend).fit(frame, overrides=OVERRIDES, seed=1)
     rows = model.sample(333, seed=2)
     model.close()
     assert len(rows) == 333

@@ -99,6 +99,7 @@ class Foreign(Method[Any]):
 
     savable = False
     source: ClassVar[Source]
+    base_params: ClassVar[type[ForeignParams]] = ForeignParams
     unit: ClassVar[str] = "records"
     """What its disclosure rule counts."""
 
@@ -183,7 +184,7 @@ class Foreign(Method[Any]):
 
     def _request(self, way: Any, schema: Schema, rng: np.random.Generator) -> dict[str, Any]:
         roles = schema.survival if self._survival else None
-        ours = ForeignParams.model_fields
+        ours = self.base_params.model_fields
         # what a person has not set stays the plugin's own default
         own = {k: v for k, v in self.params.model_dump(mode="json", exclude_unset=True).items() if k not in ours}
         return {
@@ -334,7 +335,7 @@ def foreign_method(
         base: What makes a table of it, and rows of what it draws.
     """
     fields = dict(_field(part) for part in reported["params"] if part["name"] not in OURS)
-    params = create_model(f"{name.title().replace('_', '')}Params", __base__=ForeignParams, **fields)
+    params = create_model(f"{name.title().replace('_', '')}Params", __base__=base.base_params, **fields)
     params.__doc__ = f"Parameters of {source.title}'s {source.plugin}."
     info = MethodInfo(
         name=name, title=f"{known.title} of {source.title}", summary=known.summary, paper=source.title,

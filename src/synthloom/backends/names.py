@@ -122,6 +122,9 @@ SYNTHCITY: Mapping[str, Plugin] = {
         "TimeVAE", f"Variational autoencoder of sequences. {_SEQUENCES}", ("time_vae",), meanings=_BOTH_CODERS,
     ),
     "fflows": Plugin("Fourier flows", f"Invertible maps of sequences' spectra. {_SEQUENCES}", ("fourier_flows",)),
+    "radialgan": Plugin(
+        "RadialGAN", "GAN of rows from several sources. Needs a column that names each row's: parameter domain.",
+    ),
     "marginal_distributions": Plugin("Marginals", "Each column on its own."),
     "uniform_sampler": Plugin("Uniform", "Each column evenly over its range."),
     "dummy_sampler": Plugin("Dummy", "Rows of the table itself, for trying out code: it protects nobody."),
@@ -173,7 +176,6 @@ ASKED_OTHERWISE: Mapping[str, str] = {
 
 UNSERVED: Mapping[str, str] = {
     "time_series_survival": "it learns survival times of sequences, and a table has one or the other",
-    "domain_adaptation": "it learns several tables of different sources at once, and a run has one",
     "images": "it learns pictures",
 }
 """Kinds of plugins that load but that a table of this package cannot be given to → why."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthloom.backends.bridge import Session
+from synthloom.backends.domains import DOMAINS, ForeignDomains
 from synthloom.backends.environments import catalogue, status
 from synthloom.backends.foreign import Foreign, Source, foreign_method
 from synthloom.backends.names import PLUGINS, UNSERVED, Plugin, plugin_of
@@ -122,4 +123,5 @@ class Outsider(Backend):
             )
         known = PLUGINS[self.name].get(own) or Plugin(own.replace("_", " "), f"{self.title}'s {own}.")
         source = Source(self.name, own, reported["kind"], self.title, self.session)
-        return foreign_method(own, known, reported, source, ForeignSeries if source.kind in SERIES else Foreign)
+        base = ForeignSeries if source.kind in SERIES else ForeignDomains if source.kind == DOMAINS else Foreign
+        return foreign_method(own, known, reported, source, base)
