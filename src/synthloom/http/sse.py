@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 import anyio
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
 
 from synthloom.domain.errors import RateLimitError, UnknownNameError, UsageError
 from synthloom.domain.records import RunRecord, StampedEvent
@@ -54,10 +55,22 @@ async def run_stream(
     if open_streams[caller] >= _MOST_STREAMS:
         raise RateLimitError(f"more than {_MOST_STREAMS} event streams are open.", do="Close some.")
     stream = _Stream(request, service, caller, run_id, after)
-    return StreamingResponse(
+    return _EventStream(
         stream.counted(open_streams), media_type=EVENT_STREAM,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+class _EventStream(StreamingResponse):
+    """Shuts its stream however the answer ends; left to the garbage collector it would count as open for a while."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the stream."""
+        try:
+            await super().stream_response(send)
+        finally:
+            if isinstance(self.body_iterator, AsyncGenerator):
+                await self.body_iterator.aclose()
 
 
 @dataclass
