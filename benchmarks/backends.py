@@ -23,7 +23,7 @@ from typing import Any
 
 import pandas as pd
 
-from common import SCORES, judge, table, write
+from common import SCORES, judge, judged, table, write
 from synthloom.backends.desk import make_backends
 from synthloom.domain.errors import UnknownNameError
 from synthloom.registry import choose_method
@@ -90,11 +90,7 @@ def _part(source: str, rows: int, seed: int, to: Path) -> str:
 
 def main() -> None:
     """Run and record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("train")
-    parser.add_argument("holdout")
-    for name in ("target", "name", "judge", "score"):
-        parser.add_argument(f"--{name}", required=True)
+    parser = judged(__doc__)
     parser.add_argument("--methods", default="ctgan,tvae,ddpm")
     parser.add_argument("--backends", default="native,synthcity,sdv")
     parser.add_argument("--rows", type=int, default=3000, help="rows to learn, and as many to measure against")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -30,6 +31,16 @@ def load(path: Path) -> Dataset:
     raw = read_table(path)
     schema = infer_schema(raw)
     return Dataset(coerce(raw, schema), schema, raw.name, raw.sha256)
+
+
+def judged(description: str | None) -> argparse.ArgumentParser:
+    """Options of a benchmark whose rows are judged by somebody else's script; see `judge`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("train")
+    parser.add_argument("holdout")
+    for name in ("target", "name", "judge", "score"):
+        parser.add_argument(f"--{name}", required=True)
+    return parser
 
 
 def fit_and_sample(

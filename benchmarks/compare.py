@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import SCORES, judge, table, write
+from common import SCORES, judge, judged, table, write
 
 ONE = Path(__file__).with_name("one.py")
 
@@ -42,11 +42,8 @@ def _costs(costs: dict[str, object]) -> list[object]:
 
 def main() -> None:
     """Run and record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("train")
-    parser.add_argument("holdout")
-    for name in ("target", "name", "judge", "score", "methods"):
-        parser.add_argument(f"--{name}", required=True)
+    parser = judged(__doc__)
+    parser.add_argument("--methods", required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--doubling", default="", help="numbers of rows to fit on, to see what more rows cost")
     parser.add_argument("--peers", default="")

@@ -5,13 +5,12 @@ python fidelity.py TRAIN HOLDOUT --target COL --name NAME --judge PYTHON --score
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from common import SCORES, fit_and_sample, judge, load, table, write
+from common import SCORES, fit_and_sample, judge, judged, load, table, write
 from synthloom.domain.run import RunRequest
 from synthloom.engine import execute_pipeline
 from synthloom.tables.coerce import restore
@@ -28,11 +27,7 @@ def _pipeline(dataset, method, seed, target):
 
 def main() -> None:
     """Run and record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("train")
-    parser.add_argument("holdout")
-    for name in ("target", "name", "judge", "score"):
-        parser.add_argument(f"--{name}", required=True)
+    parser = judged(__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--peers", default="", help="a Markdown file to append")
     args = parser.parse_args()

@@ -5,11 +5,10 @@ python frontier.py TRAIN HOLDOUT --target COL --name NAME --judge PYTHON --score
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
-from common import RESULTS, SCORES, fit_and_sample, judge, load, table, write
+from common import RESULTS, SCORES, fit_and_sample, judge, judged, load, table, write
 from synthloom.registry import resolve_method
 
 FLOORS = (5, 10, 20, 40, 80, 160)
@@ -43,11 +42,7 @@ def draw(rows: list[list[object]], name: str) -> None:
 
 def main() -> None:
     """Run and record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("train")
-    parser.add_argument("holdout")
-    for name in ("target", "name", "judge", "score"):
-        parser.add_argument(f"--{name}", required=True)
+    parser = judged(__doc__)
     args = parser.parse_args()
     dataset = load(Path(args.train))
     settings = {f"leaf_floor {f}": {"leaf_floor": f} for f in FLOORS}

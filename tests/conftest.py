@@ -46,6 +46,17 @@ def postgres_url(postgres: Postgres) -> str:
     return postgres.url()
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """A single thread for nets of a module's tests, which are so small that they only lose by sharing their work."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def postgres_database(postgres: Postgres) -> Iterator[str]:
     """Address of a new, empty database, dropped afterwards."""

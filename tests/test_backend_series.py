@@ -23,7 +23,7 @@ from synthloom.tables.coerce import coerce
 from synthloom.tables.dataset import Dataset
 from synthloom.tables.infer import frame_to_raw, infer_schema
 from synthloom.tables.schema_file import dump_overrides, load_overrides
-from synthloom.tables.split import split_holdout
+from synthloom.tables.split import split_holdout, unseen
 
 LENGTHS = (4, 6, 5, 9)
 VISITS = SchemaOverrides(sequence=SequenceColumns(key="patient", order="visit"))
@@ -122,6 +122,15 @@ def test_no_sequence_has_rows_in_both_parts(frame, target):
 
 
 # how it goes over
+
+
+def test_a_holdout_beside_the_table_loses_sequences_that_the_table_has_too(frame):
+    table, schema = canonical(frame)
+    keys = table["patient"].unique()
+    train = table[table["patient"].isin(keys[:20])]
+    beside = table[table["patient"].isin(keys[15:30])].assign(visit=lambda t: t["visit"] + 1000)  # no row is the same
+    kept = unseen(beside.reset_index(drop=True), train.reset_index(drop=True), schema)
+    assert set(kept["patient"]) == set(keys[20:30])
 
 
 def test_rows_go_over_sequence_by_sequence_in_order_without_a_key_or_a_gap(frame):

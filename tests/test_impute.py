@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import polars
 import pytest
-import torch
 
 from synthloom.domain.errors import CancelledError, ParamsError, TableError, UsageError
 from synthloom.domain.event import Progress
@@ -18,12 +17,7 @@ from synthloom.registry import create_synthesizer, load_synthesizer
 SMALL = {"epochs": 4, "width": 32, "trees": 1, "device": "cpu"}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def people(rows: int = 600, seed: int = 3) -> pd.DataFrame:

@@ -26,13 +26,7 @@ TINY = {"epochs": 3, "width": 32, "blocks": 1, "trees": 2}
 GOOD = {"epochs": 20, "batch_size": 128, "width": 64, "blocks": 1, "dropout": 0.0, "learning_rate": 5e-3, "trees": 3}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Nets this small only lose by sharing their work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def fit(made: Example, seed: int = 1, emit=ignore, cancelled=lambda: False, **params) -> Autoregressive:

@@ -32,13 +32,7 @@ SMALL = {
 TINY = {recipe: params | {"epochs": 2} for recipe, params in SMALL.items()}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Nets this small only lose by sharing their work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def fit(made: Example, seed: int = 1, emit=ignore, **params) -> Ddpm:

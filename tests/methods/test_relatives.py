@@ -15,12 +15,7 @@ from synthloom.testing.example_tables import Example, example
 SMALL = {"epochs": 24, "batch_size": 256, "width": 32, "blocks": 1, "dropout": 0.0, "learning_rate": 4e-3}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def accounts(rows: int = 4000) -> Example:
@@ -117,6 +112,15 @@ def test_a_saved_model_still_knows_relatives(fitted):
     assert named(again) == named(fitted)
     one, two = (m.sample(200, np.random.default_rng(4)) for m in (fitted, again))
     assert one.equals(two)
+
+
+@pytest.mark.parametrize("spoil", [lambda c: c[:-1], lambda c: c.T[:, ::-1][:-1], lambda c: c + CLASSES + 1])
+def test_relatives_of_another_table_are_refused_when_a_model_is_read(fitted, spoil):
+    arrays, meta = fitted.state()
+    with pytest.raises(ValueError, match="not this table's"):
+        Autoregressive.from_state(
+            fitted.params, accounts().schema, arrays | {"relative.0": spoil(arrays["relative.0"])}, meta
+        )
 
 
 def test_ties_start_without_a_word():

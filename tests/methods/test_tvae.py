@@ -22,13 +22,7 @@ from synthloom.testing.example_tables import Example, example, mixed
 SMALL = {"epochs": 8, "width": 48, "latent": 12, "batch_size": 32, "learning_rate": 0.003, "device": "cpu"}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Nets this small only lose by sharing their work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def fit(made: Example, emit=ignore, cancelled=lambda: False, **params) -> Tvae:

@@ -401,13 +401,13 @@ class Autoregressive(Method[AutoregressiveParams]):
         method._order = list(meta["order"])
         method._together = [list(group) for group in meta["together"]]
         method._nets = []
-        method._relatives = tuple(
-            Relative(column, other, arrays[f"relative.{k}"])
-            for k, (column, other) in enumerate(meta.get("relatives", ()))
-        )
         method._trees = TreeSequence.from_state(arrays, meta["trees"]) if meta["trees"] else None
         device = usable_device(params.device, cls.info.name)
         sizes = [c.n_codes for c in method._codec.columns]
+        method._relatives = tuple(
+            Relative(column, other, arrays[f"relative.{k}"]).checked(sizes)
+            for k, (column, other) in enumerate(meta.get("relatives", ()))
+        )
         for k in range(meta["nets"]):
             with seeded(np.random.default_rng(0), device):  # fresh weights are drawn only to be replaced
                 net = AutoregressiveNet(sizes, method._net_settings(0), method._relatives)

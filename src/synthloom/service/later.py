@@ -45,7 +45,7 @@ def _load(later: _Later) -> ModuleType:
             del sys.modules[name]
             try:
                 import_module(name)
-            except BaseException:
+            except BaseException:  # raised again: whoever looks next tries again
                 sys.modules[name] = later
                 raise
         return sys.modules[name]

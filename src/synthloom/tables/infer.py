@@ -74,7 +74,8 @@ def infer_schema(raw: RawTable, overrides: SchemaOverrides | None = None, emit: 
     _check_table(raw, overrides, names)
     columns, dropped, texts = [], [], []
     for k, name in enumerate(names):
-        override = as_key(name, overrides) or overrides.columns.get(name, ColumnOverride())
+        key = as_key(name, overrides)
+        override = key or overrides.columns.get(name, ColumnOverride())
         if override.drop:
             dropped.append(name)
             continue
@@ -84,7 +85,7 @@ def infer_schema(raw: RawTable, overrides: SchemaOverrides | None = None, emit: 
             dropped.append(name)
         else:
             column = _apply(column, override, raw)
-            keyed = column.kind is Kind.IDENTIFIER and as_key(name, overrides) is not None
+            keyed = key is not None and column.kind is Kind.IDENTIFIER
             columns.append(column.model_copy(update={"reason": KEY_REASON}) if keyed else column)
         emit(Progress(step="infer", fraction=0.5 * (k + 1) / len(names), message=name))  # coerce is the other half
     _settle_text(texts, overrides, raw, emit)

@@ -57,8 +57,14 @@ def split_holdout(
 
 
 def unseen(holdout: pd.DataFrame, train: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """The rows of a holdout that equal no row of train in every modelled column, with a RangeIndex."""
-    return holdout[~_seen(holdout, train, schema)].reset_index(drop=True)
+    """The rows of a holdout that equal no row of train in every modelled column, with a RangeIndex.
+
+    Where the schema names a sequence key, rows of a sequence that train has too are left out as well.
+    """
+    seen = _seen(holdout, train, schema)
+    if schema.sequence is not None:
+        seen |= holdout[schema.sequence.key].isin(train[schema.sequence.key]).to_numpy()
+    return holdout[~seen].reset_index(drop=True)
 
 
 def _strata(table: pd.DataFrame, schema: Schema) -> np.ndarray:

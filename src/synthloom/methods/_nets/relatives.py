@@ -54,6 +54,12 @@ class Relative:
     other: int
     classes: np.ndarray
 
+    def checked(self, sizes: Sequence[int]) -> Relative:
+        """Itself; a ValueError where it is not one of columns with so many codes."""
+        if self.classes.shape != (sizes[self.other], sizes[self.column]) or self.classes.max(initial=0) > CLASSES:
+            raise ValueError("the relatives are not this table's.")
+        return self
+
 
 def find_relatives(codes: np.ndarray, numbers: Sequence[np.ndarray | None], min_support: int) -> tuple[Relative, ...]:
     """The relatives of each column: those whose distance says most beyond the two columns' own distributions.
