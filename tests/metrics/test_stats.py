@@ -15,6 +15,7 @@ from synthloom.metrics._stats import (
     mid_ranks,
     share_interval,
     standard_error,
+    variation,
 )
 
 
@@ -67,3 +68,13 @@ def test_ks_is_scipys() -> None:
 def test_interval_never_excludes_its_own_value() -> None:
     interval = clipped_interval(1.7, 0.1, (0.0, 1.0))
     assert interval.high == 1.7
+
+
+def test_total_variation_never_leaves_its_range():
+    rng = np.random.default_rng(0)
+    for cells in (3, 60, 700):
+        p = np.r_[rng.dirichlet(np.ones(cells)), np.zeros(cells)]
+        for _ in range(50):  # nothing in common: the sums of halves are off by a rounding now and then
+            q = np.r_[np.zeros(cells), rng.dirichlet(np.ones(cells))]
+            assert 0.999999 < variation(p, q) <= 1
+    assert variation(np.array([0.5, 0.5]), np.array([0.25, 0.75])) == 0.25

@@ -126,8 +126,8 @@ def ks_distance(real: np.ndarray, synthetic: np.ndarray) -> tuple[float, float, 
 
 
 def variation(p: np.ndarray, q: np.ndarray) -> float:
-    """Total variation distance of two distributions on the same cells."""
-    return float(0.5 * np.abs(p - q).sum())
+    """Total variation distance of two distributions on the same cells, from 0 to 1."""
+    return min(float(0.5 * np.abs(p - q).sum()), 1.0)  # of nothing in common, rounding makes more
 
 
 def chance_variation(p: np.ndarray, n: int, m: int) -> float:
