@@ -16,8 +16,9 @@ def test_the_form_lists_backends_methods_and_why_they_cannot_be_used(server: Ser
     assert list(groups) == ["SynthCity, which cannot be used here", "SDV, which cannot be used here"]
     assert all(disabled for disabled, _ in groups.values())
     assert "synthcity:adsgan" in groups["SynthCity, which cannot be used here"][1]
-    told = re.search(r'id="method-help">(.*?)</span>', page, re.DOTALL)
+    told = re.search(r'id="method-help">.*?<details.*?>(.*?)</details>', page, re.DOTALL)
     assert told is not None
+    assert "Why methods of SynthCity and SDV cannot be used here" in told[1]
     assert "SynthCity is not installed" in told[1]
     assert "SYNTHLOOM_SDV_LICENSED" in told[1]
 

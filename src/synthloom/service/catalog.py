@@ -121,8 +121,9 @@ def foreign_names(backends: Backends | None = None) -> list[dict[str, Any]]:
         usable, unusable = other.listed()
         titles = {key: method.info.title for key, method in usable.items()}
         reasons = {} if error is not None else unusable
+        why = None if error is None else " ".join(filter(None, (error.what, error.do)))
         found.append({
-            "name": name, "title": other.title, "reason": None if error is None else error.text(),
+            "name": name, "title": other.title, "reason": why,
             "methods": [
                 {"value": f"{name}:{key}", "title": titles.get(key, key), "reason": reasons.get(key)}
                 for key in sorted({**titles, **unusable})
