@@ -39,14 +39,13 @@ FEW = {
     "K": 1,  # privbayes that chooses its degree itself takes more than 5 GB for this table
 }
 LEFT_OUT = {"great": "it downloads a language model", "aim": "it takes minutes on the smallest table"}
-SERIES_LEFT_OUT = {"fflows": "it takes minutes, for a net of its own whose rounds cannot be set"}
 ALL = [
     (backend, name) for backend, plugins in REPORTED.items() for name, part in plugins.items()
     if part["kind"] not in (*UNSERVED, *SERIES) and name not in LEFT_OUT
 ]
 SEQUENCES = [
     (backend, name) for backend, plugins in REPORTED.items() for name, part in plugins.items()
-    if part["kind"] in SERIES and name not in SERIES_LEFT_OUT
+    if part["kind"] in SERIES
 ]
 
 
