@@ -2,7 +2,7 @@
 
 One net learns every column given any others (`_nets/autoregressive.py`), so it draws whole rows, rows under any
 conditions, or only the missing cells of a row. What it draws cell after cell is accompanied by honest trees
-(`_trees.py`): each cell of a free row comes from the trees with probability `tree_share`, else from the net. The two
+(`_trees.py`): each cell of a free row comes from the trees with probability `tree_share`, else from a net. The two
 err in different ways (trees are blunt but unbiased, nets smooth), so neither's errors add up along a row: the mixture
 is harder to tell from real rows than either, and remembers no more than the net.
 """
@@ -41,6 +41,8 @@ _CALIBRATED_ON = 20_000
 _MOST_NETS = 3
 """Nets that are trained where time allows for more than one; further ones were not measured to help much."""
 _WORTH = 0.7  # of the time one net took, below which another is not begun
+_TREE_SHARE, _TREE_SHARE_OF_SEVERAL = 0.5, 0.35
+"""Share of cells that trees draw: several nets already err in different ways, so fewer of the blunt cells are needed."""
 _MOST_CELLS = 2**24
 """Probabilities held at a time while drawing: 64 MB."""
 
@@ -63,8 +65,9 @@ class AutoregressiveParams(NeuralParams):
         1.0, gt=0, le=10, description="Below 1 likely values become likelier, above 1 rarer ones do; unless it is 1, "
         "the net draws alone."
     )
-    tree_share: float = Field(
-        0.5, ge=0, le=1, description="Share of cells drawn by honest trees in place of the net; 0: the net alone."
+    tree_share: float | None = Field(
+        None, ge=0, le=1, description="Share of cells drawn by honest trees in place of the net; 0: the net alone; "
+        "none: .5 beside one net, .35 beside several."
     )
     trees: int = Field(5, ge=1, le=200, description="Trees per column.")
     leaf_floor: int = Field(10, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
@@ -142,7 +145,7 @@ class Autoregressive(Method[AutoregressiveParams]):
 
     def _grow(self, codes: np.ndarray, rng: np.random.Generator, emit: Emit, cancelled: Cancelled) -> None:
         params = self.params
-        if not params.tree_share:
+        if params.tree_share == 0:
             return
 
         def tell(done: int, of: int) -> None:
@@ -339,12 +342,15 @@ class Autoregressive(Method[AutoregressiveParams]):
         """Codes of n free rows: each cell from the trees or the net, both given the cells before, whoever drew them."""
         gone = self._gone(n, None)
         related = {r.column for r in self._relatives}
+        share = self.params.tree_share
+        if share is None:
+            share = _TREE_SHARE if len(self._nets) == 1 else _TREE_SHARE_OF_SEVERAL
         drawn: list[np.ndarray] = []
         tree_rng = np.random.default_rng(rng.integers(2**63))  # of its own: trees and net draw at the same time
         with ThreadPoolExecutor(1) as aside:
             for place, j in enumerate(trees.order):
                 missing = self._codec.columns[j].missing_code
-                by_net = (rng.random(n) >= self.params.tree_share) | (j in related)
+                by_net = (rng.random(n) >= share) | (j in related)
                 rows = np.flatnonzero(~by_net)
                 promised = aside.submit(trees.draw, place, drawn, n, tree_rng, rows)
                 if j in gone:  # where other columns of its group say otherwise, the net is asked

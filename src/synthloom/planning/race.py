@@ -224,6 +224,7 @@ class _Course:
                 share = max(ahead / (len(running) - k), min(ahead, self.overhead + _WORTH))
                 done.append(self._heat(name, number, rows, share, rough=not last))
             ranked = rank([h for h in done if h.scores])
+            ranked = self._by_record(ranked) if last else ranked
             running = [] if last else self._ahead(ranked, done)
             self.heats += [placed(h, "ahead") if h.method in running and h.inside else h for h in done]
             newer = {h.method for h in ranked}
@@ -246,6 +247,17 @@ class _Course:
         many = max(int(left / _FULL), min(len(level), int(left / _HALF)), 1)
         kept = [*level, *(h for h in timed if h not in level)][:many]
         return [h.method for h in (*done, *kept)]
+
+    def _by_record(self, ranked: Sequence[Heat]) -> list[Heat]:
+        """The last round's order: among nets that cannot be told from the best one, who has measured best elsewhere.
+
+        So only where a net is first: their order is a matter of chance then, and what other tables have shown is not.
+        """
+        if not ranked or not self._timed(ranked[0].method):
+            return list(ranked)
+        level = [h for h in ranked if self._timed(h.method) and not _clearly_behind(h, ranked[0])]
+        first = min(level, key=lambda h: _place(h.method))
+        return [first, *(h for h in ranked if h is not first)]
 
     def _half(self, ranked: Sequence[Heat], started: Sequence[Heat], *, timed: bool) -> list[Heat]:
         many = math.ceil(sum(self._timed(h.method) == timed for h in started) / 2)
