@@ -42,7 +42,7 @@ _MOST_NETS = 3
 """Nets that are trained where time allows for more than one; further ones were not measured to help much."""
 _WORTH = 0.7  # of the time one net took, below which another is not begun
 _TREE_SHARE, _TREE_SHARE_OF_SEVERAL = 0.5, 0.35
-"""Share of cells that trees draw: several nets already err in different ways, so fewer of the blunt cells are needed."""
+"""Share of cells that trees draw: several nets err in different ways already and need fewer blunt cells beside them."""
 _MOST_CELLS = 2**24
 """Probabilities held at a time while drawing: 64 MB."""
 
@@ -72,7 +72,7 @@ class AutoregressiveParams(NeuralParams):
     trees: int = Field(5, ge=1, le=200, description="Trees per column.")
     leaf_floor: int = Field(10, ge=2, le=100_000, description="No value is drawn from a leaf of fewer records.")
     shrinkage: float = Field(
-        1.6, ge=0, le=4, description="How strongly leaves are pulled to their parents where chance explains them."
+        1.2, ge=0, le=4, description="How strongly leaves are pulled to their parents where chance explains them."
     )
     order: Literal["cardinality"] | tuple[str, ...] = Field(
         "cardinality", description="Drawing order: fewest distinct values first, or the columns' names in order."
@@ -100,7 +100,7 @@ class Autoregressive(Method[AutoregressiveParams]):
         """The support, leaf floor, shrinkage and dropout of each level."""
         return {
             "low": {"min_support": 5, "leaf_floor": 5, "shrinkage": 1.0, "dropout": 0.1},
-            "default": {"min_support": 10, "leaf_floor": 10, "shrinkage": 1.6, "dropout": 0.2},
+            "default": {"min_support": 10, "leaf_floor": 10, "shrinkage": 1.2, "dropout": 0.2},
             "high": {"min_support": 25, "leaf_floor": 50, "shrinkage": 2.5, "dropout": 0.35},
         }[level]
 
