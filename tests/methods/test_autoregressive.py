@@ -472,3 +472,14 @@ def test_listing_it_loads_no_torch():
     script = "import sys, synthloom.methods.autoregressive; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("nets", "share"), [(1, 0.5), (2, 0.35)])
+def test_trees_draw_half_of_the_cells_beside_one_net_and_fewer_beside_several(nets, share):
+    method = fit(dependent(800), nets=nets, **TINY)
+    open_share, given = (
+        with_params(method, tree_share=s).sample(500, np.random.default_rng(3)) for s in (None, share)
+    )
+    pd.testing.assert_frame_equal(open_share, given)
+    other = with_params(method, tree_share=0.1).sample(500, np.random.default_rng(3))
+    assert not other.equals(given)

@@ -224,7 +224,7 @@ class _Course:
                 share = max(ahead / (len(running) - k), min(ahead, self.overhead + _WORTH))
                 done.append(self._heat(name, number, rows, share, rough=not last))
             ranked = rank([h for h in done if h.scores])
-            ranked = self._by_record(ranked) if last else ranked
+            ranked = by_record(ranked, self._timed) if last else ranked
             running = [] if last else self._ahead(ranked, done)
             self.heats += [placed(h, "ahead") if h.method in running and h.inside else h for h in done]
             newer = {h.method for h in ranked}
@@ -247,17 +247,6 @@ class _Course:
         many = max(int(left / _FULL), min(len(level), int(left / _HALF)), 1)
         kept = [*level, *(h for h in timed if h not in level)][:many]
         return [h.method for h in (*done, *kept)]
-
-    def _by_record(self, ranked: Sequence[Heat]) -> list[Heat]:
-        """The last round's order: among nets that cannot be told from the best one, who has measured best elsewhere.
-
-        So only where a net is first: their order is a matter of chance then, and what other tables have shown is not.
-        """
-        if not ranked or not self._timed(ranked[0].method):
-            return list(ranked)
-        level = [h for h in ranked if self._timed(h.method) and not _clearly_behind(h, ranked[0])]
-        first = min(level, key=lambda h: _place(h.method))
-        return [first, *(h for h in ranked if h is not first)]
 
     def _half(self, ranked: Sequence[Heat], started: Sequence[Heat], *, timed: bool) -> list[Heat]:
         many = math.ceil(sum(self._timed(h.method) == timed for h in started) / 2)
@@ -327,11 +316,31 @@ def rank(heats: Sequence[Heat]) -> list[Heat]:
             best = min(left, key=_told_apart)
             limit = _told_apart(best) + _error(best)
             level = [h for h in left if _told_apart(h) <= limit]
-            keys = [k for k in CLOSENESS if all(k in h.scores for h in level)]
-            level.sort(key=lambda h: -sum(max(h.scores[k].value, 0.0) for k in keys))
-            ranked += level
+            by_likeness = sorted(zip(_likeness(level), level, strict=True), key=lambda pair: -pair[0])
+            ranked += [h for _, h in by_likeness]
             left = [h for h in left if h not in level]
     return ranked
+
+
+def by_record(ranked: Sequence[Heat], timed: Callable[[str], bool]) -> list[Heat]:
+    """The last round's order: among nets that cannot be told from the best one, who has measured best elsewhere.
+
+    So only where a net is first, and only for one that is no less like the table in columns, pairs and what a
+    predictor learns: then the order of the two is a matter of chance, and what other tables have shown is not.
+
+    Args:
+        ranked: Best first (`rank`).
+        timed: Whether a method, by name, uses all the time it is given.
+    """
+    if not ranked or not timed(ranked[0].method):
+        return list(ranked)
+    like = _likeness(ranked)
+    level = [
+        h for h, likeness in zip(ranked, like, strict=True)
+        if timed(h.method) and not _clearly_behind(h, ranked[0]) and likeness >= like[0]
+    ]
+    first = min(level, key=lambda h: _place(h.method))
+    return [first, *(h for h in ranked if h is not first)]
 
 
 def placed(heat: Heat, placing: Placing, reason: str | None = None) -> Heat:
@@ -396,6 +405,12 @@ def _reason(course: _Course, winner: Heat) -> str:
     place = f"is taken, as {why}" if nearer else "is hardest to tell from them"
     end = "" if winner.inside else "; no candidate kept every privacy limit"
     return f"{head}: {winner.method} {place}{f' (areas: {areas})' if areas else ''}{end}."
+
+
+def _likeness(heats: Sequence[Heat]) -> list[float]:
+    """How like the table each is in columns, pairs and what a predictor learns, by what all were measured on."""
+    keys = [k for k in CLOSENESS if all(k in h.scores for h in heats)]
+    return [sum(max(h.scores[k].value, 0.0) for k in keys) for h in heats]
 
 
 def _told_apart(heat: Heat) -> float:
