@@ -24,6 +24,7 @@ from torch.nn import functional as F  # noqa: N812  # the name all of torch's us
 
 from synthloom.methods._nets.layers import Smooth, Trunk
 from synthloom.methods._nets.opening import Suspect, validation_rows
+from synthloom.methods._nets.products import quick_products
 from synthloom.methods._nets.relatives import Relative, Ties
 from synthloom.methods._nets.training import Average, Course, Patience, one_cycle, set_rate
 
@@ -198,6 +199,7 @@ class _Asker:
         return seen, torch.where(ordered, following, hidden)
 
 
+@quick_products()
 def train(
     codes: np.ndarray, sizes: Sequence[int], on_line: Sequence[int], order: Sequence[int], *,
     settings: Settings, names: Sequence[str], relatives: Sequence[Relative] = (),

@@ -30,6 +30,7 @@ from synthloom.domain.event import Cancelled, Emit, Progress
 from synthloom.methods._nets.layout import Layout, Rows
 from synthloom.methods._nets.mending import Learning, Mender
 from synthloom.methods._nets.opening import Suspect
+from synthloom.methods._nets.products import quick_products
 from synthloom.methods._nets.training import (
     Arrays,
     Average,
@@ -192,6 +193,7 @@ class ByMode:
         return self._order[columns, place].long()
 
 
+@quick_products()
 def train(
     layout: Layout, cells: tuple[np.ndarray, np.ndarray], settings: Settings, *, emit: Emit, cancelled: Cancelled
 ) -> tuple[Twin, str]:
@@ -400,6 +402,7 @@ class Twin:
         """Modes (b, C) drawn from logits (b, W), those named by a condition (b, W) as it says."""
         return self.layout.draw(torch.where(condition > 0, logits + 1e6, logits), uniforms)
 
+    @quick_products()
     @torch.inference_mode()
     def draw(
         self, asked: tuple[np.ndarray, np.ndarray] | int, rng: np.random.Generator, emit: Emit, cancelled: Cancelled

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from synthloom.methods._nets.diffusion import WAVES, Cells, Layout, Part, Rows, Settings, waves
 from synthloom.methods._nets.layers import Smooth, Trunk
+from synthloom.methods._nets.products import quick_products
 
 _NARROW = 64
 """Columns up to which cells are uncovered one at a time; beyond, so many steps are taken, with several cells each."""
@@ -225,6 +226,7 @@ class Cascade(nn.Module):
         """What is to be trained."""
         return [self.modes] if self.places is None else [self.modes, self.places]
 
+    @quick_products()
     @torch.inference_mode()
     def draw(
         self, rows: Rows, known: Tensor, steps: int | None, generator: torch.Generator, tick: Tick

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from synthloom.methods._nets.diffusion import WAVES, Layout, Part, Rows, Settings, waves
 from synthloom.methods._nets.layers import Dropout
+from synthloom.methods._nets.products import quick_products
 
 _FEW = 50
 """Steps that sampling takes unless told."""
@@ -131,6 +132,7 @@ class Classic(Part):
         other = torch.rand(modes.shape, generator=generator, device=modes.device) * self.size
         return torch.where(stays, modes, torch.minimum(other, self.size - 1).long())
 
+    @quick_products()
     @torch.inference_mode()
     def draw(
         self, rows: Rows, known: Tensor, steps: int | None, generator: torch.Generator, tick: Tick

@@ -16,6 +16,7 @@ from synthloom.domain.event import Notice
 from synthloom.methods._nets.blocks import Blocks
 from synthloom.methods._nets.layers import Smooth
 from synthloom.methods._nets.modes import TableModes
+from synthloom.methods._nets.products import quick_products
 from synthloom.methods._nets.training import Average, Course, Patience, one_cycle, set_rate
 
 _EDGE = 1e-4
@@ -233,6 +234,7 @@ class _Learner:
         self.part.requires_grad_(requires_grad=False)
 
 
+@quick_products()
 def train(
     parts: Sequence[Part], rows: Rows, layout: Layout, settings: Settings, *, course: Course,
     generator: torch.Generator,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from synthloom.methods._nets.autoregressive import AutoregressiveNet
+from synthloom.methods._nets.products import quick_products
 from synthloom.methods._nets.training import Course
 
 _ROUNDS = 3
@@ -48,6 +49,7 @@ class Drawer:
         places = torch.from_numpy(np.maximum(known, 0) + np.array(net.edges[:-1])).to(device)
         self._h = net.first(places, torch.from_numpy((known >= 0).astype(np.float32)).to(device))
 
+    @quick_products()
     @torch.inference_mode()
     def logits(self, column: int, kinds: torch.Tensor | None = None) -> torch.Tensor:
         """(kinds, codes) logits of a column for each kind of row, or for some kinds."""
@@ -155,6 +157,7 @@ class Drawers:
             drawer.see(column, codes, where)
 
 
+@quick_products()
 @torch.inference_mode()
 def calibrate(
     net: AutoregressiveNet, order: Sequence[int], counts: Sequence[np.ndarray], *, n: int,

@@ -24,6 +24,7 @@ from synthloom.domain.event import Cancelled, Emit, Progress
 from synthloom.methods._nets.layout import Gaps, Layout, Rows, batches
 from synthloom.methods._nets.modes import TableModes
 from synthloom.methods._nets.opening import Suspect, split_rows
+from synthloom.methods._nets.products import quick_products
 from synthloom.methods._nets.training import (
     Arrays,
     Average,
@@ -239,6 +240,7 @@ class Twin:
             shift = torch.where(wanted > 0, (wanted / found.clamp_min(1e-9)).log(), 0.0)
             layer.bias.add_(shift.clamp(-1, 1), alpha=0.7)
 
+    @quick_products()
     @torch.inference_mode()
     def draw(
         self, n: int, rng: np.random.Generator, emit: Emit, cancelled: Cancelled
@@ -320,6 +322,7 @@ class Job:
         return self.settings.learning_rate or _RATE * min(self.batch / 256, 1.0) ** 0.5
 
 
+@quick_products()
 def train(
     layout: Layout, cells: tuple[np.ndarray, np.ndarray], settings: Settings, *,
     emit: Emit, cancelled: Cancelled,
