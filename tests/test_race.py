@@ -271,6 +271,18 @@ def test_a_net_first_by_chance_gives_way_to_one_that_measured_best_elsewhere(are
     assert by_record(done, lambda name: name != "cart") == done
 
 
+def test_the_reason_says_why_the_nearest_net_was_not_taken(monkeypatch):
+    areas, clock = {"autoregressive": 0.52, "ddpm": 0.505, "tvae": 0.7}, Clock()
+
+    def measured(track, plan, number, rows, **_):
+        return lap(plan.method, areas[plan.method]).model_copy(update={"round": number, "rows": rows})
+
+    monkeypatch.setattr(race, "run_heat", measured)
+    result = hold({n: trained(n, clock, soon=0.0, late=0.0) for n in areas}, rows=2000, clock=clock)
+    assert result.plan.method == "autoregressive"
+    assert "autoregressive is taken, as ddpm is nearer by less than chance explains" in result.plan.reason
+
+
 @pytest.mark.parametrize(("key", "low", "inside"), [
     ("privacy.dcr_share", 0.512, True), ("privacy.dcr_share", 0.525, False),
     ("privacy.mia_auc", 0.512, True), ("privacy.mia_auc", 0.518, False),

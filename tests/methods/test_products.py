@@ -3,11 +3,10 @@
 import threading
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from synthloom.methods._nets import products  # noqa: E402
-from synthloom.methods._nets.products import quick_products  # noqa: E402
+from synthloom.methods._nets import products
+from synthloom.methods._nets.products import quick_products
 
 
 def permission() -> str:
@@ -34,12 +33,12 @@ def test_products_have_the_precision_of_float32(shape: tuple[int, int, int]) -> 
 
 
 def test_a_processor_that_rounds_gets_no_permission(monkeypatch: pytest.MonkeyPatch) -> None:
-    ones = torch.Tensor.__matmul__
+    multiply = torch.Tensor.__matmul__
 
-    def rounding(left: "torch.Tensor", right: "torch.Tensor") -> "torch.Tensor":
+    def rounding(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         if permission() == "bf16":
             left, right = left.bfloat16().float(), right.bfloat16().float()
-        return ones(left, right)
+        return multiply(left, right)
 
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounding)
     products._exact.cache_clear()

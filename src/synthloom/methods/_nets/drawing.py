@@ -157,7 +157,6 @@ class Drawers:
             drawer.see(column, codes, where)
 
 
-@quick_products()
 @torch.inference_mode()
 def calibrate(
     net: AutoregressiveNet, order: Sequence[int], counts: Sequence[np.ndarray], *, n: int,
