@@ -307,6 +307,24 @@ def test_several_nets_share_the_drawing_and_are_kept():
     pd.testing.assert_frame_equal(with_params(method).sample(6000, np.random.default_rng(1)), rows)
 
 
+def test_nets_after_the_first_leave_out_half_as_much(monkeypatch):
+    train, left_out = nets.train, []
+
+    def watched(*args, settings, **kwargs):
+        left_out.append(settings.dropout)
+        return train(*args, settings=settings, **kwargs)
+
+    monkeypatch.setattr(nets, "train", watched)
+    fit(dependent(200), **TINY | {"nets": 3, "dropout": 0.3})
+    assert left_out == [0.3, 0.15, 0.15]
+
+
+@pytest.mark.parametrize(("seconds", "trained"), [(None, 1), (600, 4)])
+def test_four_nets_are_trained_where_there_is_time_for_them(seconds, trained):
+    method = fit(dependent(200), **TINY | {"max_seconds": seconds})
+    assert method.state()[1]["nets"] == trained
+
+
 def test_losses_are_told_for_training_and_validation():
     heard: list[Event] = []
     fit(mixed(600), emit=heard.append, **TINY)

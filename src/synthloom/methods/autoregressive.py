@@ -38,8 +38,11 @@ if TYPE_CHECKING:
 _MOST_CODES, _LEAST_CODES, _WIDEST = 256, 24, 16_384
 """Codes of a column on a line: up to 256, fewer where all columns together would have more than 16,384."""
 _CALIBRATED_ON = 20_000
-_MOST_NETS = 3
+_MOST_NETS = 4
 """Nets that are trained where time allows for more than one; further ones were not measured to help much."""
+_FURTHER_DROPOUT = 0.5
+"""Times `dropout`, what nets after the first have: what one of several has by heart, the others outvote. The first may
+stay the only one."""
 _WORTH = 0.7  # of the time one net took, below which another is not begun
 _TREE_SHARE, _TREE_SHARE_OF_SEVERAL = 0.5, 0.35
 """Share of cells that trees draw: several nets err in different ways already and need fewer blunt cells beside them."""
@@ -53,13 +56,16 @@ class AutoregressiveParams(NeuralParams):
     min_support: int = Field(10, ge=2, le=1000, description="No released value rests on fewer records (k).")
     width: int = Field(256, ge=8, le=8192, description="Width of the hidden layers.")
     blocks: int = Field(2, ge=0, le=32, description="Residual blocks.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Share of hidden units left out in each training step.")
+    dropout: float = Field(
+        0.2, ge=0, lt=1, description="Share of hidden units left out in each training step; nets after the first leave "
+        "out half of it."
+    )
     in_order: float = Field(
         0.5, ge=0, le=1, description="Share of training rows that are seen in drawing order, the others in any: lower "
         "is sharper under conditions and in imputing, higher in whole rows."
     )
     nets: int | None = Field(
-        None, ge=1, le=20, description="Nets that share the drawing; none: one, or up to three as max_seconds allows."
+        None, ge=1, le=20, description="Nets that share the drawing; none: one, or up to four as max_seconds allows."
     )
     temperature: float = Field(
         1.0, gt=0, le=10, description="Below 1 likely values become likelier, above 1 rarer ones do; unless it is 1, "
@@ -209,7 +215,8 @@ class Autoregressive(Method[AutoregressiveParams]):
         batch = params.batch_size or int(np.clip(2 ** np.floor(np.log2(max(n, 1) / 64)), 128, 1024))
         epochs = params.epochs or int(np.clip(np.ceil(24 * (25_000 / max(n, 1)) ** 0.5), 3, 48))
         rate = params.learning_rate or 2e-3 * min((batch / 256) ** 0.5, 1.0)
-        return Settings(epochs, batch, rate, params.width, params.blocks, params.dropout, params.in_order)
+        dropout = params.dropout * (_FURTHER_DROPOUT if self._nets else 1)
+        return Settings(epochs, batch, rate, params.width, params.blocks, dropout, params.in_order)
 
     def sample(
         self, n: int, rng: np.random.Generator, conditions: Conditions | None = None,
