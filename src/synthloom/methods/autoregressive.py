@@ -43,7 +43,7 @@ _MOST_NETS = 4
 _FURTHER_DROPOUT = 0.5
 """Times `dropout`, what nets after the first have: what one of several has by heart, the others outvote. The first may
 stay the only one."""
-_WORTH = 0.7  # of the time one net took, below which another is not begun
+_WORTH = 1.2  # times what one net took: with less time left another is not begun, as one cut short gains little
 _TREE_SHARE, _TREE_SHARE_OF_SEVERAL = 0.5, 0.35
 """Share of cells that trees draw: several nets err in different ways already and need fewer blunt cells beside them."""
 _MOST_CELLS = 2**24

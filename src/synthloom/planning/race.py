@@ -31,7 +31,7 @@ FEWEST_ROWS = 250
 """Training rows below which nothing is measured: the rows kept apart would be too few to tell methods apart."""
 FEWEST_SECONDS = 10.0
 """Shortest budget that is worth a race."""
-SHARE = 0.5
+SHARE = 0.45
 """Part of the budget that a race plans for; the rest is the winner's."""
 ORDER = ("gaussian_copula", "cart", "autoregressive", "ddpm", "tvae", "ctgan")
 """Who runs first: the cheap ones, then those that have measured best; others follow by name."""
