@@ -307,7 +307,8 @@ def test_several_nets_share_the_drawing_and_are_kept():
     pd.testing.assert_frame_equal(with_params(method).sample(6000, np.random.default_rng(1)), rows)
 
 
-def test_nets_after_the_first_leave_out_half_as_much(monkeypatch):
+@pytest.mark.parametrize(("rows", "further"), [(200, 0.3), (20_000, 0.15)])
+def test_nets_after_the_first_leave_out_half_as_much_where_there_are_many_rows(monkeypatch, rows, further):
     train, left_out = nets.train, []
 
     def watched(*args, settings, **kwargs):
@@ -315,8 +316,8 @@ def test_nets_after_the_first_leave_out_half_as_much(monkeypatch):
         return train(*args, settings=settings, **kwargs)
 
     monkeypatch.setattr(nets, "train", watched)
-    fit(dependent(200), **TINY | {"nets": 3, "dropout": 0.3})
-    assert left_out == [0.3, 0.15, 0.15]
+    fit(dependent(rows), **TINY | {"nets": 3, "dropout": 0.3, "epochs": 1})
+    assert left_out == [0.3, further, further]
 
 
 @pytest.mark.parametrize(("seconds", "trained"), [(None, 1), (600, 4)])

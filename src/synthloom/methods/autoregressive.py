@@ -40,9 +40,10 @@ _MOST_CODES, _LEAST_CODES, _WIDEST = 256, 24, 16_384
 _CALIBRATED_ON = 20_000
 _MOST_NETS = 4
 """Nets that are trained where time allows for more than one; further ones were not measured to help much."""
-_FURTHER_DROPOUT = 0.5
-"""Times `dropout`, what nets after the first have: what one of several has by heart, the others outvote. The first may
-stay the only one."""
+_FURTHER_DROPOUT, _FULL_SIZE = 0.5, 20_000
+"""Times `dropout`, what nets after the first have from so many rows on: what one of several has by heart, the others
+outvote. In a smaller table each row weighs more and they have more of it, in one of 5,000 rows all. The first has all
+of it always, as it may stay the only one."""
 _WORTH = 1.2  # times what one net took: with less time left another is not begun, as one cut short gains little
 _TREE_SHARE, _TREE_SHARE_OF_SEVERAL = 0.5, 0.35
 """Share of cells that trees draw: several nets err in different ways already and need fewer blunt cells beside them."""
@@ -58,7 +59,7 @@ class AutoregressiveParams(NeuralParams):
     blocks: int = Field(2, ge=0, le=32, description="Residual blocks.")
     dropout: float = Field(
         0.2, ge=0, lt=1, description="Share of hidden units left out in each training step; nets after the first leave "
-        "out half of it."
+        "out less, half of it from 20,000 rows on."
     )
     in_order: float = Field(
         0.5, ge=0, le=1, description="Share of training rows that are seen in drawing order, the others in any: lower "
@@ -215,7 +216,8 @@ class Autoregressive(Method[AutoregressiveParams]):
         batch = params.batch_size or int(np.clip(2 ** np.floor(np.log2(max(n, 1) / 64)), 128, 1024))
         epochs = params.epochs or int(np.clip(np.ceil(24 * (25_000 / max(n, 1)) ** 0.5), 3, 48))
         rate = params.learning_rate or 2e-3 * min((batch / 256) ** 0.5, 1.0)
-        dropout = params.dropout * (_FURTHER_DROPOUT if self._nets else 1)
+        further = min(_FURTHER_DROPOUT * max(_FULL_SIZE / max(n, 1), 1.0) ** 0.5, 1.0)
+        dropout = params.dropout * (further if self._nets else 1.0)
         return Settings(epochs, batch, rate, params.width, params.blocks, dropout, params.in_order)
 
     def sample(

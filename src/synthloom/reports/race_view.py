@@ -57,8 +57,8 @@ def _lead(race: Race) -> str:
         f"Before one method learnt all training rows, several learnt a part of them and were measured on {rows}. It "
         f"took {race.seconds:.0f} s of a budget of {budget_text(race.budget)}. Whoever is hardest to tell from real "
         "rows, inside the privacy limits, is chosen; among equals the likeness of columns and pairs, and utility, "
-        "decide; where chance may have put one net before another that is no less like the table, the one that "
-        "measured better on other tables."
+        "decide; where chance may have put one net before another that is about as like the table, the one "
+        "that measured better on other tables."
     )
 
 
