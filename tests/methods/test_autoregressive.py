@@ -326,6 +326,11 @@ def test_four_nets_are_trained_where_there_is_time_for_them(seconds, trained):
     assert method.state()[1]["nets"] == trained
 
 
+def test_nets_that_were_asked_for_share_the_time():
+    method = fit(dependent(200), **TINY | {"nets": 2, "epochs": 100_000, "max_seconds": 4})
+    assert method.state()[1]["nets"] == 2
+
+
 def test_losses_are_told_for_training_and_validation():
     heard: list[Event] = []
     fit(mixed(600), emit=heard.append, **TINY)

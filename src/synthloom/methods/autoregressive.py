@@ -44,7 +44,9 @@ _FURTHER_DROPOUT, _FULL_SIZE = 0.5, 20_000
 """Times `dropout`, what nets after the first have from so many rows on: what one of several has by heart, the others
 outvote. In a smaller table each row weighs more and they have more of it, in one of 5,000 rows all. The first has all
 of it always, as it may stay the only one."""
-_WORTH = 1.2  # times what one net took: with less time left another is not begun, as one cut short gains little
+_WORTH, _WORTH_SHARED = 1.2, 0.7
+"""Times what the longest net took: with less time left another is not begun, as one cut short gains little. Less where
+a number of nets was asked for, which share the time."""
 _TREE_SHARE, _TREE_SHARE_OF_SEVERAL = 0.5, 0.35
 """Share of cells that trees draw: several nets err in different ways already and need fewer blunt cells beside them."""
 _MOST_CELLS = 2**24
@@ -173,10 +175,11 @@ class Autoregressive(Method[AutoregressiveParams]):
 
         limit = self.params.max_seconds
         most = self.params.nets or (1 if limit is None else _MOST_NETS)
+        worth = _WORTH if self.params.nets is None else _WORTH_SHARED
         longest, low = 0.0, 0.15
         for k in range(most):
             gone = time.monotonic() - began
-            if limit is not None and k and (limit - gone < _WORTH * longest):
+            if limit is not None and k and limit - gone < worth * longest:
                 return
             seconds = time_to_train(limit, began, most - k if self.params.nets else 1)
             high = low + (0.95 - low) * (1 / (most - k) if limit is None or k == most - 1 else 0.7)
