@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import torch
 from synthloom.domain.errors import CancelledError, FitError, ParamsError
 from synthloom.domain.event import Event, Loss, Notice, ignore
 from synthloom.domain.schema import Kind
+from synthloom.methods import autoregressive
 from synthloom.methods._nets import autoregressive as nets
 from synthloom.methods._nets import drawing
 from synthloom.methods._nets.relatives import CLASSES, Relative
@@ -323,6 +325,20 @@ def test_nets_after_the_first_leave_out_half_as_much_where_there_are_many_rows(m
 @pytest.mark.parametrize(("seconds", "trained"), [(None, 1), (600, 4)])
 def test_four_nets_are_trained_where_there_is_time_for_them(seconds, trained):
     method = fit(dependent(200), **TINY | {"max_seconds": seconds})
+    assert method.state()[1]["nets"] == trained
+
+
+@pytest.mark.parametrize(("asked", "trained"), [(None, 2), (3, 3)])
+def test_a_further_net_is_begun_only_where_all_of_it_fits_unless_it_was_asked_for(monkeypatch, asked, trained):
+    now, train = [0.0], nets.train
+
+    def ten_seconds(*args, **kwargs):
+        now[0] += 10
+        return train(*args, **kwargs)
+
+    monkeypatch.setattr(nets, "train", ten_seconds)
+    monkeypatch.setattr(autoregressive, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    method = fit(dependent(200), **TINY | {"max_seconds": 29, "nets": asked, "epochs": 1})
     assert method.state()[1]["nets"] == trained
 
 

@@ -21,7 +21,7 @@ from synthloom.tables.levels import group_levels
 _COARSE = 16
 """Groups of neighbouring codes that a long column on a line is drawn in before the code itself."""
 _LONG = 2 * _COARSE
-_FULL_SIZE, _SIZE_POWER, _MOST_TIMES = 20_000, 0.75, 2.5
+FULL_SIZE, _SIZE_POWER, _MOST_TIMES = 20_000, 0.75, 2.5
 """Rows from which `shrinkage` holds as it is. In a smaller table each record weighs more in what is drawn, so it grows,
 up to 2.5 times: measured on 24,000 and 6,000 rows, where membership attacks then do equally badly."""
 _MOST_PARENTS = 40
@@ -33,7 +33,7 @@ _Step = tuple[Variable, list[Variable], np.ndarray | None]
 
 def scaled(settings: Settings, n: int) -> Settings:
     """Settings for a table of n rows: the fewer they are, the stronger the shrinkage."""
-    times = min(max(_FULL_SIZE / n, 1.0) ** _SIZE_POWER, _MOST_TIMES)
+    times = min(max(FULL_SIZE / n, 1.0) ** _SIZE_POWER, _MOST_TIMES)
     return replace(settings, shrinkage=settings.shrinkage * times)
 
 

@@ -24,7 +24,7 @@ from synthloom.domain.schema import Schema
 from synthloom.methods._forest import Settings as TreeSettings
 from synthloom.methods._nets.params import NeuralParams, require_torch
 from synthloom.methods._opening import open_codec
-from synthloom.methods._trees import TreeSequence, drawing_order
+from synthloom.methods._trees import FULL_SIZE, TreeSequence, drawing_order
 from synthloom.methods.contract import Arrays, Conditions, Method, MethodInfo, MethodParams
 from synthloom.tables.conditions import put_in
 from synthloom.tables.encode import TableCodec, stop_if
@@ -40,10 +40,10 @@ _MOST_CODES, _LEAST_CODES, _WIDEST = 256, 24, 16_384
 _CALIBRATED_ON = 20_000
 _MOST_NETS = 4
 """Nets that are trained where time allows for more than one; further ones were not measured to help much."""
-_FURTHER_DROPOUT, _FULL_SIZE = 0.5, 20_000
-"""Times `dropout`, what nets after the first have from so many rows on: what one of several has by heart, the others
-outvote. In a smaller table each row weighs more and they have more of it, in one of 5,000 rows all. The first has all
-of it always, as it may stay the only one."""
+_FURTHER_DROPOUT = 0.5
+"""Times `dropout`, what nets after the first have from `FULL_SIZE` rows on: what one of several has by heart, the
+others outvote. In a smaller table each row weighs more and they have more of it, in one of 5,000 rows all. The first
+has all of it always, as it may stay the only one."""
 _WORTH, _WORTH_SHARED = 1.2, 0.7
 """Times what the longest net took: with less time left another is not begun, as one cut short gains little. Less where
 a number of nets was asked for, which share the time."""
@@ -219,7 +219,7 @@ class Autoregressive(Method[AutoregressiveParams]):
         batch = params.batch_size or int(np.clip(2 ** np.floor(np.log2(max(n, 1) / 64)), 128, 1024))
         epochs = params.epochs or int(np.clip(np.ceil(24 * (25_000 / max(n, 1)) ** 0.5), 3, 48))
         rate = params.learning_rate or 2e-3 * min((batch / 256) ** 0.5, 1.0)
-        further = min(_FURTHER_DROPOUT * max(_FULL_SIZE / max(n, 1), 1.0) ** 0.5, 1.0)
+        further = min(_FURTHER_DROPOUT * max(FULL_SIZE / max(n, 1), 1.0) ** 0.5, 1.0)
         dropout = params.dropout * (further if self._nets else 1.0)
         return Settings(epochs, batch, rate, params.width, params.blocks, dropout, params.in_order)
 
